@@ -27,7 +27,10 @@ const Slot = Type.Integer({ minimum: 0 });
 const Port = Type.Integer({ minimum: 1, maximum: 65_535 });
 const Version = Type.Integer({ minimum: 0 });
 /** A DNS label, as service, node and network names must be usable in DNS. */
-export const Name = Type.String({ pattern: '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$', maxLength: limits.nameLength });
+export const Name = Type.String({
+  pattern: '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$',
+  maxLength: limits.nameLength,
+});
 /** An IPv4 address in dotted form. (IPv6 joins it with the data plane's own support.) */
 export const Address = Type.String({ format: 'ipv4' });
 
