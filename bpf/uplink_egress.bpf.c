@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * tcx, egress of the uplink: what the node's own sockets send. A reply of an endpoint on this node gets the
+ * frontend's address back, and leaves through the node that its client uses; all else passes.
+ */
+#include "include/serve.h"
+
+SEC("tc")
+int uplink_egress(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+	struct flow *flow;
+	__u32 node;
+
+	if (parse_skb(skb, &packet) != PARSE_OK)
+		return VERDICT_NEXT;
+	/* Our own tunnel, on its way out. */
+	if (packet.protocol == IPPROTO_UDP && packet.destination_port == tunnel_port)
+		return VERDICT_NEXT;
+	flow = find_reply_flow(&packet);
+	if (!flow)
+		return VERDICT_NEXT;
+	node = flow->node;
+	if (translate_reply(skb, &packet, flow))
+		return skb_drop(DROP_INTERNAL);
+	if (node == self_node) {
+		/* Already on its way to the client: nothing but the addresses had to change. */
+		count(PACKETS_REPLIES_DIRECT);
+		return VERDICT_NEXT;
+	}
+	return return_to_client(skb, &packet, node);
+}
