@@ -1,0 +1,61 @@
+/** AF_NETLINK for TypeScript. See README.md. */
+
+export type { Address, AddressFilter, AddressSpec } from './addresses.ts';
+export * as addresses from './addresses.ts';
+export { type Attribute, Attributes, AttributeWriter } from './codec/attributes.ts';
+export type { IpAddress, IpFamily, IpPrefix } from './codec/ip.ts';
+export * as ip from './codec/ip.ts';
+export type { NetlinkMessage } from './codec/message.ts';
+export { type ExtendedAck, MalformedMessageError, NetlinkError, SystemCallError } from './errors.ts';
+export type { FdbEntry, FdbFilter, FdbSpec, FdbState } from './fdb.ts';
+export * as fdb from './fdb.ts';
+export type {
+  BridgePortChanges,
+  BridgeSpec,
+  DummySpec,
+  Link,
+  LinkChanges,
+  LinkCommon,
+  LinkFilter,
+  LinkSpec,
+  LinkStatistics,
+  NetnsTarget,
+  OperationalState,
+  VethSpec,
+  VlanSpec,
+  VxlanInfo,
+  VxlanSpec,
+} from './links.ts';
+export * as links from './links.ts';
+export type {
+  Neighbour,
+  NeighbourFilter,
+  NeighbourKey,
+  NeighbourSpec,
+  NeighbourState,
+} from './neighbours.ts';
+export * as neighbours from './neighbours.ts';
+export * as netns from './netns.ts';
+export { type NetnsHandle, type NetnsRef, prepareThreads } from './netns.ts';
+export {
+  type BatchResult,
+  type InterfaceRef,
+  type InterfaceResolver,
+  type NetlinkRequest,
+  unwrapBatch,
+} from './request.ts';
+export type {
+  NextHop,
+  NextHopSpec,
+  Route,
+  RouteFilter,
+  RouteLookup,
+  RouteSpec,
+  RouteType,
+} from './routes.ts';
+export * as routes from './routes.ts';
+export type { Scope } from './scope.ts';
+export { type NetlinkCounters, NetlinkSocket, type NetlinkSocketOptions } from './socket.ts';
+export type { SysctlOptions } from './sysctl.ts';
+export * as sysctl from './sysctl.ts';
+export type { NetlinkProtocol } from './transport.ts';
