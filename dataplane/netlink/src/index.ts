@@ -7,6 +7,16 @@ export type { IpAddress, IpFamily, IpPrefix } from './codec/ip.ts';
 export * as ip from './codec/ip.ts';
 export type { NetlinkMessage } from './codec/message.ts';
 export { type ExtendedAck, MalformedMessageError, NetlinkError, SystemCallError } from './errors.ts';
+export type { EthtoolOptions, Offloads } from './ethtool.ts';
+export * as ethtool from './ethtool.ts';
+export {
+  type EventAction,
+  type EventGroup,
+  EventStream,
+  type NetlinkEvent,
+  type SubscribeOptions,
+  subscribe,
+} from './events.ts';
 export type { FdbEntry, FdbFilter, FdbSpec, FdbState } from './fdb.ts';
 export * as fdb from './fdb.ts';
 export type {
@@ -27,6 +37,7 @@ export type {
   VxlanSpec,
 } from './links.ts';
 export * as links from './links.ts';
+export { type ListenerOptions, openListener } from './listener.ts';
 export type {
   Neighbour,
   NeighbourFilter,
@@ -54,8 +65,10 @@ export type {
   RouteType,
 } from './routes.ts';
 export * as routes from './routes.ts';
+export type { PortRange, Rule, RuleAction, RuleSpec } from './rules.ts';
+export * as rules from './rules.ts';
 export type { Scope } from './scope.ts';
 export { type NetlinkCounters, NetlinkSocket, type NetlinkSocketOptions } from './socket.ts';
 export type { SysctlOptions } from './sysctl.ts';
 export * as sysctl from './sysctl.ts';
-export type { NetlinkProtocol } from './transport.ts';
+export type { NetlinkProtocol, Received, Transport } from './transport.ts';

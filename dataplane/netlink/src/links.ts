@@ -421,6 +421,11 @@ function decodeVxlan(data: Attributes): VxlanInfo {
   };
 }
 
+/** Whether a message is about a link itself: a bridge tells about its ports in the same messages, with its own family. */
+export function isLink(message: NetlinkMessage): boolean {
+  return decodeInterfaceHeader(message.payload).family === AF.UNSPEC;
+}
+
 /** Decodes an RTM_NEWLINK or RTM_DELLINK message. @throws MalformedMessageError */
 export function decode(message: NetlinkMessage): Link {
   const header = decodeInterfaceHeader(message.payload);

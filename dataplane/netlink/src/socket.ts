@@ -10,11 +10,11 @@ import {
   parseVerdict,
   writeMessage,
 } from './codec/message.ts';
-import { NetlinkError } from './errors.ts';
-import * as ffi from './ffi.ts';
+import { NetlinkError, SystemCallError } from './errors.ts';
+import type { ReadableWatcher } from './ffi.ts';
 import type { NetnsRef } from './netns.ts';
 import type { BatchResult, InterfaceRef, NetlinkRequest } from './request.ts';
-import { type NetlinkProtocol, NetlinkTransport } from './transport.ts';
+import { type NetlinkProtocol, NetlinkTransport, type Transport } from './transport.ts';
 
 /** How many requests may be unanswered at once: bounds what the replies take of the receive buffer. */
 export const MAX_IN_FLIGHT = 256;
@@ -32,9 +32,6 @@ const DEFAULT_RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
 const DEFAULT_TIMEOUT_MS = 10_000;
 /** How long `requestSync` sleeps at most before it looks at the deadlines. */
 const SYNC_WAIT_MS = 50;
-const SIOCGIFINDEX = 0x8933;
-const IFNAMSIZ = 16;
-const IFREQ_SIZE_BYTES = 40;
 const ERRNO = {
   EINTR: 4,
   EAGAIN: 11,
@@ -95,7 +92,7 @@ export class NetlinkSocket implements Disposable {
     unexpectedMessages: 0,
     overruns: 0,
   };
-  readonly #transport: NetlinkTransport;
+  readonly #transport: Transport;
   readonly #timeout_ms: number;
   readonly #inFlight = new Map<number, Pending>();
   #queue: Pending[] = [];
@@ -103,23 +100,29 @@ export class NetlinkSocket implements Disposable {
   #sequence = 0;
   #dumpRunning = false;
   #flushScheduled = false;
-  #watcher: ffi.ReadableWatcher | undefined;
+  #watcher: ReadableWatcher | undefined;
   #timer: NodeJS.Timeout | undefined;
   #open = true;
   readonly #sendBuffer = Buffer.allocUnsafeSlow(MAX_SEND_SIZE_BYTES);
 
-  private constructor(options: NetlinkSocketOptions) {
-    this.#timeout_ms = options.timeout_ms ?? DEFAULT_TIMEOUT_MS;
-    this.#transport = new NetlinkTransport({
-      netns: options.netns,
-      protocol: options.protocol ?? 'route',
-      receiveBuffer_bytes: options.receiveBuffer_bytes ?? DEFAULT_RECEIVE_BUFFER_BYTES,
-    });
+  private constructor(transport: Transport, timeout_ms: number) {
+    this.#transport = transport;
+    this.#timeout_ms = timeout_ms;
   }
 
   /** Opens a socket, which stays in its namespace whatever the thread does later. @throws SystemCallError */
   static open(options: NetlinkSocketOptions = {}): NetlinkSocket {
-    return new NetlinkSocket(options);
+    const transport = new NetlinkTransport({
+      netns: options.netns,
+      protocol: options.protocol ?? 'route',
+      receiveBuffer_bytes: options.receiveBuffer_bytes ?? DEFAULT_RECEIVE_BUFFER_BYTES,
+    });
+    return NetlinkSocket.over(transport, options.timeout_ms);
+  }
+
+  /** A socket over a transport that exists already, which it takes over: a recorded kernel, for instance. */
+  static over(transport: Transport, timeout_ms = DEFAULT_TIMEOUT_MS): NetlinkSocket {
+    return new NetlinkSocket(transport, timeout_ms);
   }
 
   /**
@@ -169,7 +172,7 @@ export class NetlinkSocket implements Disposable {
     });
     this.#flush();
     while (outcome.result === undefined) {
-      if (!this.#receiveOnce()) ffi.waitReadable(this.#transport.fd, SYNC_WAIT_MS);
+      if (!this.#receiveOnce()) this.#transport.wait(SYNC_WAIT_MS);
       this.#expire();
       this.#flush();
     }
@@ -181,19 +184,12 @@ export class NetlinkSocket implements Disposable {
   /** The index of an interface in the socket's namespace. @throws NetlinkError ENODEV when there is none of that name */
   interfaceIndex(ref: InterfaceRef): number {
     if (typeof ref === 'number') return ref;
-    const name = Buffer.from(ref, 'utf8');
-    if (name.length === 0 || name.length >= IFNAMSIZ || name.includes(0)) {
-      throw new RangeError(`${JSON.stringify(ref)} is no interface name (1 to ${IFNAMSIZ - 1} bytes)`);
-    }
-    const ifreq = Buffer.alloc(IFREQ_SIZE_BYTES);
-    name.copy(ifreq);
     try {
-      // A netlink socket passes ioctls for devices on, and so asks in its own namespace.
-      ffi.ioctl(this.#transport.fd, SIOCGIFINDEX, ifreq, `SIOCGIFINDEX ${ref}`);
+      return this.#transport.interfaceIndex(ref);
     } catch (error) {
-      throw new NetlinkError(`find interface ${ref}`, (error as { errno?: number }).errno ?? ERRNO.ENODEV);
+      if (!(error instanceof SystemCallError)) throw error;
+      throw new NetlinkError(`find interface ${ref}`, error.errno);
     }
-    return ifreq.readInt32LE(IFNAMSIZ);
   }
 
   /** Closes the socket. What is in flight or queued fails with ECANCELED. */
@@ -269,7 +265,7 @@ export class NetlinkSocket implements Disposable {
   #updateWatch(): void {
     const busy = this.#inFlight.size > 0 || this.#queueHead < this.#queue.length;
     if (busy) {
-      this.#watcher ??= ffi.watchReadable(this.#transport.fd, () => this.#advance());
+      this.#watcher ??= this.#transport.watch(() => this.#advance());
       this.#watcher.keepAlive(true);
       this.#timer ??= setTimeout(() => {
         this.#timer = undefined;

@@ -42,8 +42,26 @@ export interface TransportOptions {
   readonly groups?: readonly number[];
 }
 
+/** What carries datagrams to the kernel and back. */
+export interface Transport extends Disposable {
+  /** Sends a datagram. @returns 0, or a positive errno */
+  send(datagram: Buffer): number;
+  /** Takes the next datagram, without waiting. */
+  receive(): Received;
+  /** Blocks the thread until something can be received. @returns false when the time ran out */
+  wait(timeout_ms: number): boolean;
+  /** Calls back from the event loop while something can be received. */
+  watch(callback: () => void): ffi.ReadableWatcher;
+  /** The index of an interface by its name. @throws SystemCallError ENODEV when there is none */
+  interfaceIndex(name: string): number;
+}
+
+const SIOCGIFINDEX = 0x8933;
+const IFNAMSIZ = 16;
+const IFREQ_SIZE_BYTES = 40;
+
 /** An open netlink socket, non-blocking. */
-export class NetlinkTransport implements Disposable {
+export class NetlinkTransport implements Transport {
   readonly fd: number;
   #open = true;
   #buffer = Buffer.allocUnsafeSlow(INITIAL_BUFFER_SIZE_BYTES);
@@ -116,6 +134,29 @@ export class NetlinkTransport implements Disposable {
 
   #receiveInto(flags: number): number {
     return ffi.receiveFrom(this.fd, this.#buffer, flags | MSG.DONTWAIT, this.#sender, this.#senderLength);
+  }
+
+  /** Blocks the thread until something can be received. @returns false when the time ran out */
+  wait(timeout_ms: number): boolean {
+    return ffi.waitReadable(this.fd, timeout_ms);
+  }
+
+  /** Calls back from the event loop while something can be received. */
+  watch(callback: () => void): ffi.ReadableWatcher {
+    return ffi.watchReadable(this.fd, callback);
+  }
+
+  /** The index of an interface in the socket's namespace. @throws SystemCallError ENODEV when there is none */
+  interfaceIndex(name: string): number {
+    const bytes = Buffer.from(name, 'utf8');
+    if (bytes.length === 0 || bytes.length >= IFNAMSIZ || bytes.includes(0)) {
+      throw new RangeError(`${JSON.stringify(name)} is no interface name (1 to ${IFNAMSIZ - 1} bytes)`);
+    }
+    const ifreq = Buffer.alloc(IFREQ_SIZE_BYTES);
+    bytes.copy(ifreq);
+    // A netlink socket passes ioctls for devices on, and so asks in its own namespace.
+    ffi.ioctl(this.fd, SIOCGIFINDEX, ifreq, `SIOCGIFINDEX ${name}`);
+    return ifreq.readInt32LE(IFNAMSIZ);
   }
 
   /** Closes the descriptor. Harmless when closed already. */
