@@ -1,0 +1,131 @@
+/** Asks upstream servers, one after the other, for what the name server does not know itself (RFC 5625). */
+import type { DnsCounters } from './counters.ts';
+import { type Exchange, type ExchangeResult, exchangeTcp, exchangeUdp } from './exchange.ts';
+import { bareReply, isTruncated, type Query, rcode, responseCode, withId } from './message.ts';
+import type { Upstream } from './resolv-conf.ts';
+
+export type ForwarderOptions = {
+  /** How long one upstream server may take; three of them fit the 5 s that a C library waits. */
+  timeout_ms: number;
+  /** Queries waiting for an upstream at a time; each holds one socket. */
+  maxInFlight: number;
+  /** How long a server that gave no answer is asked last instead of first. */
+  penalty_ms: number;
+};
+
+export const defaultForwarderOptions: ForwarderOptions = {
+  timeout_ms: 1_500,
+  maxInFlight: 512,
+  penalty_ms: 5_000,
+};
+
+const retriedCodes: readonly number[] = [rcode.serverFailure, rcode.notImplemented, rcode.refused];
+
+/** Forwards queries to a list of upstream servers that can be replaced at any time. */
+export class Forwarder {
+  readonly #options: ForwarderOptions;
+  readonly #counters: DnsCounters;
+  readonly #abort = new AbortController();
+  #upstreams: readonly Upstream[] = [];
+  /** Monotonic time until which a server counts as unresponsive. Only for servers in the list. */
+  readonly #penalised = new Map<Upstream, number>();
+  #inFlight = 0;
+
+  constructor(counters: DnsCounters, options: ForwarderOptions = defaultForwarderOptions) {
+    this.#counters = counters;
+    this.#options = options;
+  }
+
+  /** Servers in order of preference; loops must have been taken out. */
+  setUpstreams(upstreams: readonly Upstream[]): void {
+    this.#upstreams = [...upstreams];
+    for (const known of [...this.#penalised.keys()]) {
+      if (!this.#upstreams.includes(known)) this.#penalised.delete(known);
+    }
+  }
+
+  get hasUpstream(): boolean {
+    return this.#upstreams.length > 0;
+  }
+
+  /** Queries waiting for an upstream server now. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /**
+   * The reply to relay, under the client's id: the first useful one, else the last refusal, else SERVFAIL. A
+   * truncated reply is asked again by TCP if the client came by TCP. Never rejects.
+   */
+  async resolve(query: Query, byTcp: boolean): Promise<Buffer> {
+    const failure = bareReply(query.bytes, rcode.serverFailure, query.question);
+    if (this.#inFlight >= this.#options.maxInFlight) {
+      this.#counters.count('failedForwardLimit');
+      return failure;
+    }
+    this.#inFlight += 1;
+    try {
+      this.#counters.count('forwarded');
+      const reply = await this.#askInTurn(query, byTcp);
+      if (reply !== undefined) return withId(reply, query.bytes.readUInt16BE(0));
+      this.#counters.count('failedUpstream');
+      return failure;
+    } finally {
+      this.#inFlight -= 1;
+    }
+  }
+
+  /** Ends all waiting; the queries concerned get SERVFAIL. */
+  close(): void {
+    this.#abort.abort();
+  }
+
+  async #askInTurn(query: Query, byTcp: boolean): Promise<Buffer | undefined> {
+    let refusal: Buffer | undefined;
+    for (const upstream of this.#inOrder()) {
+      const result = await this.#ask(upstream, query, byTcp);
+      if (this.#abort.signal.aborted) return undefined;
+      if (result.kind !== 'reply') {
+        this.#counters.count(result.kind === 'timeout' ? 'upstreamTimeouts' : 'upstreamErrors');
+        this.#penalise(upstream);
+        continue;
+      }
+      this.#penalised.delete(upstream);
+      if (!retriedCodes.includes(responseCode(result.bytes))) return result.bytes;
+      this.#counters.count('upstreamRefusals');
+      refusal = result.bytes;
+    }
+    return refusal;
+  }
+
+  async #ask(upstream: Upstream, query: Query, byTcp: boolean): Promise<ExchangeResult> {
+    const exchange: Exchange = {
+      upstream,
+      query: query.bytes,
+      question: query.question,
+      timeout_ms: this.#options.timeout_ms,
+      signal: this.#abort.signal,
+      onMismatch: () => this.#counters.count('upstreamMismatches'),
+    };
+    const result = await exchangeUdp(exchange);
+    if (!byTcp || result.kind !== 'reply' || !isTruncated(result.bytes)) return result;
+    this.#counters.count('forwardedTcp');
+    return exchangeTcp(exchange);
+  }
+
+  /** Servers that have answered or were not asked first, then those that lately gave no answer. */
+  #inOrder(): Upstream[] {
+    const now_ms = performance.now();
+    const isPenalised = (upstream: Upstream) => (this.#penalised.get(upstream) ?? 0) > now_ms;
+    return [
+      ...this.#upstreams.filter((upstream) => !isPenalised(upstream)),
+      ...this.#upstreams.filter(isPenalised),
+    ];
+  }
+
+  #penalise(upstream: Upstream): void {
+    // The list may have been replaced while this server was being asked.
+    if (!this.#upstreams.includes(upstream)) return;
+    this.#penalised.set(upstream, performance.now() + this.#options.penalty_ms);
+  }
+}
