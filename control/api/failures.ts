@@ -1,0 +1,49 @@
+/** Whatever goes wrong in a request as an error of the catalogue; a caller never sees a stack trace. */
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import { ShoalError, shoalError } from '../errors.ts';
+import { apiLimits } from './limits.ts';
+
+/** Fastify's own errors in the words of the catalogue; undefined for one that is not the caller's doing. */
+function fromFramework(error: FastifyError): ShoalError | undefined {
+  switch (error.code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return shoalError('LIMIT_REACHED', {
+        limit: apiLimits.bodySize_bytes,
+        what: 'bytes in a request body',
+      });
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return shoalError('BAD_REQUEST', { reason: 'the body must be sent as application/json' });
+    case 'FST_ERR_CTP_EMPTY_JSON_BODY':
+      return shoalError('BAD_REQUEST', { reason: 'the body is empty' });
+    case 'FST_ERR_HANDLER_TIMEOUT':
+      return shoalError('TIMEOUT', { reason: 'the request took too long' });
+    default:
+      if (error.statusCode === undefined || error.statusCode >= 500) return undefined;
+      return shoalError('BAD_REQUEST', { reason: error.message });
+  }
+}
+
+/** Fastify's error handler: answers with the serialised error and logs what is shoal's own fault. */
+export function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  const known = error instanceof ShoalError ? error : fromFramework(error);
+  const answer = known ?? shoalError('INTERNAL');
+  if (answer.status >= 500) request.log.error({ err: error, code: answer.code }, 'request failed');
+  reply
+    .code(answer.status)
+    .header('content-type', 'application/json; charset=utf-8')
+    .serializer(JSON.stringify);
+  reply.send(answer.toJSON());
+}
+
+/** Fastify's handler for a path that no route has. */
+export function answerNotFound(request: FastifyRequest, reply: FastifyReply): void {
+  const path = request.url.split('?')[0] ?? '';
+  answerError(
+    shoalError('NOT_FOUND', {
+      kind: 'route',
+      name: `${request.method} ${path.slice(0, 128)}`,
+    }) as unknown as FastifyError,
+    request,
+    reply,
+  );
+}
