@@ -99,7 +99,7 @@ t.test('a program that ends is told apart from one that runs', async (t) => {
   await using lab = await Lab.create({ name: 'libt-program' });
   const host = await lab.addHost('one');
   const brief = host.spawn('sh', ['-c', 'echo first; echo last; exit 7']);
-  t.strictSame(await brief.stop(), { code: 7, signal: null });
+  t.strictSame(await brief.waitForEnd(), { code: 7, signal: null });
   t.equal(brief.logs(), 'first\nlast\n');
   await t.rejects(brief.waitForLog('never'), /one: sh ended before it wrote never \(exit 7\).*last/s);
   const stubborn = host.spawn('sh', ['-c', 'trap "" TERM; echo up; while :; do sleep 1; done']);

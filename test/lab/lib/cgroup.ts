@@ -1,13 +1,5 @@
 /** The cgroup (v2) that holds a lab's processes, so that all of them, and only them, can be ended at once. */
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { runCommand } from './command.ts';
 import { runsDirectory } from './registry.ts';
@@ -40,29 +32,31 @@ export function makeCgroup(path: string): void {
  */
 export function removeCgroup(path: string): void {
   if (!existsSync(join(path, 'cgroup.procs'))) return;
-  writeFileSync(join(path, 'cgroup.kill'), '1');
   const deadline = performance.now() + killTimeout_ms;
-  while (/^populated 1$/m.test(readFileSync(join(path, 'cgroup.events'), 'utf8'))) {
+  for (;;) {
+    // Again and again: a program that was just being started joins its cgroup after the first stroke.
+    writeFileSync(join(path, 'cgroup.kill'), '1');
+    if (!isPopulated(path) && removeTree(path)) return;
     if (performance.now() > deadline) throw new Error(`processes in ${path} survive SIGKILL for 10 s`);
     sleepSync(5);
   }
-  removeTree(path);
 }
 
-function removeTree(path: string): void {
-  for (const entry of readdirSync(path)) {
-    const child = join(path, entry);
-    if (statSync(child, { throwIfNoEntry: false })?.isDirectory()) removeTree(child);
+function isPopulated(path: string): boolean {
+  return /^populated 1$/m.test(readFileSync(join(path, 'cgroup.events'), 'utf8'));
+}
+
+/** Removes a cgroup and those below it; false if one is in use (again). */
+function removeTree(path: string): boolean {
+  for (const entry of readdirSync(path, { withFileTypes: true })) {
+    if (entry.isDirectory() && !removeTree(join(path, entry.name))) return false;
   }
-  // A process that has just died can hold its cgroup for a moment longer than it is counted.
-  for (let attempt = 0; ; attempt++) {
-    try {
-      rmdirSync(path);
-      return;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || attempt === 200) throw error;
-      sleepSync(5);
-    }
+  try {
+    rmdirSync(path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EBUSY') return false;
+    throw error;
   }
 }
 

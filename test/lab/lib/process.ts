@@ -73,6 +73,12 @@ export class LabProcess implements AsyncDisposable {
     return this.#whileReferenced(this.exited);
   }
 
+  /** Waits until the program has ended by itself. @throws Error with its log if it runs on */
+  async waitForEnd(timeout_ms = 30_000): Promise<Ending> {
+    if (!(await this.#endsWithin(timeout_ms))) throw this.failure(`did not end in ${timeout_ms} ms`);
+    return this.exited;
+  }
+
   /** The newest `logView_bytes` of what the program wrote. */
   logs(): string {
     const file = openSync(this.logPath, 'r');
