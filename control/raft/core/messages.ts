@@ -72,12 +72,14 @@ export function isLocalTarget(id: number): boolean {
 
 /**
  * True if a transport may pass `message`, received from a peer, on to `RawNode.step`: it is of a kind that
- * travels and does not pretend to come from a local storage thread.
+ * travels, has a term where it must, and does not pretend to come from a local storage thread.
  */
 export function isNetworkMessage(message: Message): boolean {
+  const isForwarded = message.type === 'MsgProp' || message.type === 'MsgReadIndex';
   return (
     !isLocalMessage(message.type) &&
     message.type !== 'MsgForgetLeader' &&
+    (message.term > 0 || isForwarded) &&
     !isLocalTarget(message.from) &&
     message.responses.length === 0
   );
