@@ -4,6 +4,7 @@
  * A reader that falls behind the journal is not buffered for: it gets a fresh snapshot of the whole state and goes
  * on from there. So a slow reader costs nothing, however slow it is.
  */
+import { shoalError } from '../errors.ts';
 import type { Kind, Objects } from './objects.ts';
 import type { State } from './state.ts';
 
@@ -36,6 +37,7 @@ export class Journal {
   /** Readers that had to begin anew because they were too slow, and batches dropped from the ring. */
   readonly counters = { snapshotsForSlowReaders: 0, forgottenBatches: 0, refusedReaders: 0 };
   #readers = 0;
+  #epoch = 0;
 
   constructor(floor = 0) {
     this.#floor = floor;
@@ -46,15 +48,19 @@ export class Journal {
     return this.#floor;
   }
 
+  /** Grows with every reset. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
   /** Readers now. */
   get readers(): number {
     return this.#readers;
   }
 
-  /** Adds the changes of one entry and wakes the readers. Entries without changes need not be added. */
+  /** Adds the changes of one entry and wakes the readers. An entry without changes only moves the version on. */
   append(batch: ChangeBatch): void {
-    if (batch.changes.length === 0) return;
-    this.#batches.push(batch);
+    if (batch.changes.length > 0) this.#batches.push(batch);
     this.#changes += batch.changes.length;
     while (
       this.#batches.length - this.#head > journalLimits.batches ||
@@ -67,6 +73,7 @@ export class Journal {
 
   /** Forgets everything, as after the state was replaced by a snapshot at `version`; all readers begin anew. */
   reset(version: number): void {
+    this.#epoch += 1;
     this.#batches = [];
     this.#head = 0;
     this.#changes = 0;
@@ -130,5 +137,46 @@ export class Journal {
 
   #wake(): void {
     for (const wake of [...this.#wakers]) wake();
+  }
+}
+
+/** Batches that a reader takes at a time. */
+const batchesPerRead = 256;
+
+/**
+ * Follows a state from `fromVersion` on, until `signal` aborts or the reader returns. Every version is told of: where
+ * entries changed nothing, by an event without changes. A snapshot event carries the live state; objects put again by
+ * later events are then the same or newer. Throws OVERLOADED when there are too many readers.
+ */
+export async function* readJournal(
+  state: State,
+  fromVersion: number,
+  signal?: AbortSignal,
+): AsyncGenerator<WatchEvent, void, void> {
+  const { journal } = state;
+  if (!journal.enter()) throw shoalError('OVERLOADED', { what: 'watchers', limit: readersLimit });
+  try {
+    let version = fromVersion;
+    let epoch = journal.epoch;
+    while (!signal?.aborted) {
+      const batches =
+        epoch === journal.epoch && version <= state.version ? journal.after(version, batchesPerRead) : null;
+      if (batches === null) {
+        if (version > 0) journal.counters.snapshotsForSlowReaders += 1;
+        version = state.version;
+        epoch = journal.epoch;
+        yield { type: 'snapshot', index: version, state };
+      } else if (batches.length > 0) {
+        for (const batch of batches) {
+          version = batch.index;
+          yield { type: 'changes', ...batch };
+        }
+      } else if (version < state.version) {
+        version = state.version;
+        yield { type: 'changes', index: version, changes: [] };
+      } else await journal.changed(signal);
+    }
+  } finally {
+    journal.exit();
   }
 }
