@@ -42,6 +42,7 @@ export {
   programType,
 } from './constants.ts';
 export { BpfError, errnoName } from './errors.ts';
+export { type GenerateOptions, generateFromFile, generateTypes } from './generate.ts';
 export { BpfLink, type LinkInfo, type XdpMode } from './link.ts';
 export type { LoadOptions } from './load.ts';
 export { BpfMap, type MapCreateOptions, type MapInfo, type MappedArray, type UpdateFlag } from './map.ts';
