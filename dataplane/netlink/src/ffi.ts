@@ -195,19 +195,28 @@ export interface ReadableWatcher {
 
 /**
  * Watches a descriptor with libuv. The callback runs as an immediate: koffi calls back from libuv itself, where
- * no promise job would run afterwards and an exception would have nobody to catch it.
+ * no promise job would run afterwards and an exception would have nobody to catch it. An error that waits on the
+ * socket (ENOBUFS) makes libuv stop watching; once the callback has fetched the error, watching goes on.
  */
 export function watchReadable(fd: number, callback: () => void): ReadableWatcher {
   let open = true;
   let scheduled = false;
-  const handle = koffi.node.poll(fd, { readable: true }, () => {
+  let stopped = false;
+  // koffi passes libuv's status first, which its types leave out.
+  const onPoll = (...args: readonly unknown[]): void => {
+    const [status] = args;
+    if (typeof status === 'number' && status < 0) stopped = true;
     if (scheduled) return;
     scheduled = true;
     setImmediate(() => {
       scheduled = false;
       if (open) callback();
+      if (!open || !stopped) return;
+      stopped = false;
+      handle.start({ readable: true }, onPoll);
     });
-  });
+  };
+  const handle = koffi.node.poll(fd, { readable: true }, onPoll);
   return {
     keepAlive(on) {
       if (!open) return;

@@ -284,7 +284,8 @@ export function get(destination: string, lookup: RouteLookup = {}): NetlinkReque
         family: rt.familyNumber(to.family),
         destinationLength: bits,
         sourceLength: from === undefined ? 0 : bits,
-        flags: RTM_F_LOOKUP_TABLE,
+        // IPv6 names the table anyway, and refuses the flag.
+        flags: to.family === 'inet' ? RTM_F_LOOKUP_TABLE : 0,
       });
       const writer = new AttributeWriter().header(header).bytes(RTA.DST, to.bytes);
       if (from !== undefined) writer.bytes(RTA.SRC, from.bytes);
