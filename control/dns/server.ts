@@ -42,7 +42,8 @@ export type DnsServerOptions = {
 
 /**
  * Where to listen. `fdUdp` and `fdTcp` are sockets already bound (the TCP one need not listen yet), which the
- * server owns from then on; a transport without a descriptor gets a socket of the server's own at
+ * server owns from then on, also if listening fails; only what turns out to be no TCP socket at all (EINVAL) is
+ * left open. A transport without a descriptor gets a socket of the server's own at
  * `address`:`port`. With `port: 0` both transports get the same free port.
  */
 export type ListenOptions = { address: string; port: number; fdUdp?: number; fdTcp?: number };
