@@ -25,6 +25,8 @@ const RECORD_NAME = 'bpfts_clsact';
 const RECORD_SIZE = 16;
 const EEXIST = 17;
 const ENOENT = 2;
+/** What the kernel answers, by version and by what is missing (filter, chain, qdisc, device), when a filter is gone. */
+const GONE: ReadonlySet<number> = new Set([-ENOENT, -19, -22]);
 const THREAD_NETNS = '/proc/thread-self/ns/net';
 
 /** Where a filter is: enough to find it again. */
@@ -35,6 +37,14 @@ interface Place {
 
 function describe(hook: TcHook): string {
   return `clsact ${hook.attachPoint === 1 ? 'ingress' : 'egress'} filter on ifindex ${hook.ifindex}`;
+}
+
+/** The id of the program that a filter runs, 0 when the filter is gone. */
+function programOf({ hook, filter }: Place): number {
+  const { error, programId } = queryTc(hook, filter);
+  if (GONE.has(error)) return 0;
+  check(error, 'query', describe(hook));
+  return programId;
 }
 
 /** A clsact filter that looks like a link. Its operations run in the network namespace that it was made in. */
@@ -76,7 +86,10 @@ export class ClsactLink extends BpfLink {
       hook: { ifindex, attachPoint: point === 1 ? 1 : 2 },
       filter: { handle, priority },
     };
-    check(queryTc(place.hook, place.filter).error, 'reopen', describe(place.hook), 'the filter is gone');
+    if (programOf(place) === 0) {
+      const subject = describe(place.hook);
+      throw new BpfError({ operation: 'reopen', subject, errno: ENOENT, hint: 'the filter is gone' });
+    }
     return new ClsactLink(check(duplicateFd(record.fd), 'duplicate descriptor', path), place, true);
   }
 
@@ -108,11 +121,8 @@ export class ClsactLink extends BpfLink {
   }
 
   override info(): LinkInfo {
-    const { hook, filter } = this.#place;
-    const { error, programId } = this.#inNamespace(() => queryTc(hook, filter));
-    if (error === -ENOENT) return { id: 0, type: 'clsact', programId: 0, ifindex: 0 };
-    check(error, 'get info', this.subject);
-    return { id: 0, type: 'clsact', programId, ifindex: hook.ifindex };
+    const programId = this.#inNamespace(() => programOf(this.#place));
+    return { id: 0, type: 'clsact', programId, ifindex: programId === 0 ? 0 : this.#place.hook.ifindex };
   }
 
   /** Removes the filter; the qdisc stays, since others may use it. */

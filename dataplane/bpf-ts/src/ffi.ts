@@ -535,11 +535,11 @@ export function setNetworkNamespace(fd: number): number {
 }
 
 /** Maps a descriptor's memory, shared. Returns its address, or -errno as a negative number. */
-export function mapMemory(fd: number, size: number, writable: boolean): Pointer {
+export function mapMemory(fd: number, size: number): Pointer {
   const PROT_READ = 1;
   const PROT_WRITE = 2;
   const MAP_SHARED = 1;
-  const at = BigInt(native().mmap(null, size, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0));
+  const at = BigInt(native().mmap(null, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
   return at === -1n ? BigInt(-koffi.errno()) : at;
 }
 

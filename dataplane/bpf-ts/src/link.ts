@@ -142,11 +142,13 @@ class FdHandleScope {
 /** Throws the error of an attach that the kernel refused. */
 export function attachFailed(operation: string, program: BpfProgram, errno: number, cause?: unknown): never {
   const EBUSY = 16;
+  const EINVAL = 22;
   const EEXIST = 17;
   const EOPNOTSUPP = 95;
   const hints = new Map([
     [EBUSY, 'another program is attached there; if its link is pinned, open that and update it'],
     [EEXIST, 'something is attached there already'],
+    [EINVAL, "it is the wrong program type, or the device is not in this thread's network namespace"],
     [EOPNOTSUPP, 'the device or the kernel does not have it'],
   ]);
   const hint = hints.get(errno);

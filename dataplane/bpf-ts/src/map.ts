@@ -45,11 +45,14 @@ export interface MapCreateOptions {
   innerMap?: { readonly fd: number };
 }
 
-/** A memory-mapped array: valid until disposed, and detached (length 0) then. */
-export interface MappedArray extends Disposable {
-  /** One value every `stride` bytes, in index order. */
-  readonly view: DataView;
-  readonly stride: number;
+/** The memory of an array, mapped: reads and writes make no system call, and are as atomic as plain memory is. */
+export interface MappedArray<V> extends Disposable {
+  /** Number of values. */
+  readonly length: number;
+  /** The value at an index. Throws RangeError outside, `BpfError` CLOSED after disposal. */
+  get(index: number): V;
+  /** Sets the value at an index; throws as `get`. */
+  set(index: number, value: V): void;
 }
 
 const hints: Record<string, string> = {
@@ -350,26 +353,31 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> {
   }
 
   /** Maps the memory of an array made with BPF_F_MMAPABLE: reads and writes without system calls. */
-  mmap(options?: { writable?: boolean }): MappedArray {
+  mmap(): MappedArray<V> {
     const stride = this.#perCpuStride;
     if (this.#typeNumber !== mapType.array || (this.#info.flags & mapFlag.mmapable) === 0) {
       const hint = `it must be an array with BPF_F_MMAPABLE (0x${mapFlag.mmapable.toString(16)})`;
       throw new BpfError({ operation: 'mmap', subject: this.#subject, code: 'BAD_ARGUMENT', hint });
     }
     const size = stride * this.#info.maxEntries;
-    const address = mapMemory(this.fd, size, options?.writable ?? true);
+    const address = mapMemory(this.fd, size);
     if (address < 0n) this.#fail('mmap', Number(-address));
-    const buffer = viewMemory(address, size);
+    const view = new DataView(viewMemory(address, size));
+    const length = this.#info.maxEntries;
     let open = true;
+    // Checked here, since memory that is no longer mapped would end the process.
+    const offsetOf = (index: number): number => {
+      if (!open) throw new BpfError({ operation: 'use memory', subject: this.#subject, code: 'CLOSED' });
+      if (Number.isInteger(index) && index >= 0 && index < length) return index * stride;
+      throw new RangeError(`${this.#subject}: index ${index} is not between 0 and ${length - 1}`);
+    };
     return {
-      view: new DataView(buffer),
-      stride,
+      length,
+      get: (index) => this.valueCodec.decode(view, offsetOf(index)),
+      set: (index, value) => this.valueCodec.encode(value, view, offsetOf(index)),
       [Symbol.dispose]: () => {
-        if (!open) return;
+        if (open) unmapMemory(address, size);
         open = false;
-        // Detach first: a use after disposal then throws, where it would have been a fault.
-        structuredClone(buffer, { transfer: [buffer] });
-        unmapMemory(address, size);
       },
     };
   }
