@@ -31,17 +31,13 @@ export async function change<T extends { version: number }>(
 export type Convergence = { applied: string[]; missing: string[] };
 
 /**
- * Waits until the data planes of all ready nodes have `version`, at most `wait_ms`; names those that do and those
- * that do not. If nobody can tell, all count as missing: the change itself is made, and must not look refused.
+ * Waits until the data planes of all ready nodes have what this node's replica has now, at most `wait_ms`; names
+ * those that do and those that do not. If nobody can tell, all count as missing: the change itself is made, and must not look refused.
  */
-export async function convergence(
-  cluster: ClusterServices,
-  version: number,
-  wait_ms: number,
-): Promise<Convergence> {
-  const ready = [...cluster.state.list('node')].filter((node) => node.status === 'ready');
+export async function convergence(cluster: ClusterServices, wait_ms: number): Promise<Convergence> {
+  const ready = cluster.state.list('node').filter((node) => node.status === 'ready');
   const { applied, missing } = await cluster
-    .waitApplied(version, { timeout_ms: wait_ms })
+    .waitApplied(cluster.state.version, { timeout_ms: wait_ms })
     .catch(() => ({ applied: [], missing: ready.map((node) => node.id) }));
   const name = (id: string) => cluster.state.get('node', id)?.name ?? id;
   return { applied: applied.map(name).sort(), missing: missing.map(name).sort() };

@@ -16,7 +16,7 @@ function unknown(kind: Named | 'attachment', name: string): ShoalError {
 
 /** The one object that `matches`, the exact ones first. Throws when there is none or more than one. */
 function choose<T>(
-  candidates: Iterable<T>,
+  candidates: readonly T[],
   exact: (candidate: T) => boolean,
   begins: (candidate: T) => boolean,
   kind: Named | 'attachment',
@@ -39,11 +39,11 @@ function choose<T>(
 
 /** The object of `kind` with this id, name or unique beginning of an id. Throws the kind's own not-found error. */
 export function find<K extends Named>(state: StateReader, kind: K, ref: string): Objects[K] {
-  const byId = state.get(kind, ref);
-  if (byId !== undefined) return byId;
+  const exact = state.get(kind, ref) ?? state.byName(kind, ref);
+  if (exact !== undefined) return exact;
   return choose(
-    state.list(kind) as Iterable<Objects[K]>,
-    (object) => object.name === ref,
+    state.list(kind),
+    () => false,
     (object) => object.id.startsWith(ref),
     kind,
     ref,

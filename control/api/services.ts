@@ -10,7 +10,9 @@ export interface StateReader {
   /** Index of the entry that was applied last. */
   readonly version: number;
   get<K extends Kind>(kind: K, id: string): Objects[K] | undefined;
-  list<K extends Kind>(kind: K): Iterable<Objects[K]>;
+  byName<K extends Kind>(kind: K, name: string): Objects[K] | undefined;
+  list<K extends Kind>(kind: K): readonly Objects[K][];
+  endpointsOf(serviceId: string): readonly Objects['endpoint'][];
 }
 
 /** The part of the cluster facade that the API uses. */

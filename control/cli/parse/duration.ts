@@ -3,17 +3,11 @@ import { UsageError } from '../usage-error.ts';
 
 const unit_ms: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
-/** A length of time in words that {@link parseDuration_ms} takes: `200ms`, `1.5s`, `1h`. */
+/** A length of time in the largest unit that has at most one decimal: `200ms`, `1.5s`, `1h`. */
 export function formatDuration(duration_ms: number): string {
-  for (const [name, size_ms] of [
-    ['h', 3_600_000],
-    ['m', 60_000],
-    ['s', 1_000],
-  ] as const) {
-    if (duration_ms >= size_ms && (duration_ms * 1_000) % size_ms === 0) {
-      const count = duration_ms / size_ms;
-      if (Number.isInteger(count * 10)) return `${count}${name}`;
-    }
+  for (const unit of ['h', 'm', 's']) {
+    const tenths = (duration_ms * 10) / (unit_ms[unit] ?? 1);
+    if (tenths >= 10 && Number.isInteger(tenths)) return `${tenths / 10}${unit}`;
   }
   return `${duration_ms}ms`;
 }

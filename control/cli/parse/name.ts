@@ -44,7 +44,7 @@ export function parseRole(flag: string, value: string): 'manager' | 'worker' {
  * error shows no more than its beginning. Throws {@link UsageError}.
  */
 export function parseToken(flag: string, value: string): string {
-  if (/^SHTKN-1-[0-9a-z]{20,64}-[0-9a-z]{8,64}$/.test(value)) return value;
+  if (/^SHTKN-1-[0-9a-z]{50}-[0-9a-z]{25}$/.test(value)) return value;
   const shown = value.length > 12 ? `${value.slice(0, 12)}…` : value;
   const expected = 'a token as `shoal join-token manager|worker` prints it (SHTKN-1-…-…)';
   const problem = value.startsWith('SWMTKN-') ? 'this is a token of Docker Swarm' : undefined;

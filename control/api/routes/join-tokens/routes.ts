@@ -1,8 +1,8 @@
 /** `/v1/join-tokens`: what lets a node in. */
 import { shoalError } from '../../../errors.ts';
+import { createSecret } from '../../../pki/token.ts';
 import type { Role } from '../../../store/objects.ts';
 import { propose } from '../../changes.ts';
-import { newId } from '../../ids.ts';
 import { requireMember } from '../../lookup.ts';
 import { type Api, answers } from '../../schemas.ts';
 import type { AgentServices } from '../../services.ts';
@@ -58,7 +58,7 @@ export function joinTokenRoutes(app: Api, services: AgentServices): void {
     async (request) => {
       requireManager(services);
       const { role } = request.params;
-      await propose(services.cluster, { type: 'cluster.rotate', role, secret: newId() });
+      await propose(services.cluster, { type: 'cluster.rotate', role, secret: createSecret() });
       return joinToken(services, role);
     },
   );

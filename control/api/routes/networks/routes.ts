@@ -13,7 +13,7 @@ export function networkRoutes(app: Api, services: AgentServices): void {
   const tags = ['networks'];
   const view = (network: Network): NetworkView => ({
     ...network,
-    attachments: [...cluster.state.list('attachment')].filter((one) => one.networkId === network.id).length,
+    attachments: cluster.state.list('attachment').filter((one) => one.networkId === network.id).length,
   });
 
   app.get(

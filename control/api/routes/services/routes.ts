@@ -69,7 +69,7 @@ function changeRoutes(app: Api, { cluster }: AgentServices): void {
     wait_ms: number = apiLimits.defaultConvergenceTime_ms,
   ): Promise<ChangedService> {
     // The health of an endpoint may have changed the service again while we waited: the counts are of now.
-    const reached = wait_ms === 0 ? undefined : await convergence(cluster, service.version, wait_ms);
+    const reached = wait_ms === 0 ? undefined : await convergence(cluster, wait_ms);
     const view = serviceView(cluster.state, service);
     return reached === undefined ? view : { ...view, convergence: reached };
   }

@@ -9,8 +9,8 @@ export async function statusView(services: AgentServices): Promise<Status> {
   const { membership, state } = cluster;
   const member = membership.state === 'member' ? membership : undefined;
   const leader = member === undefined ? null : cluster.leader();
-  const nodes = [...state.list('node')];
-  const count = (kind: Kind) => [...state.list(kind)].length;
+  const nodes = state.list('node');
+  const count = (kind: Kind) => state.list(kind).length;
   return {
     membership: membership.state,
     nodeId: member?.nodeId ?? null,
