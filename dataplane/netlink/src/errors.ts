@@ -1,11 +1,18 @@
 import { getSystemErrorMessage, getSystemErrorName } from 'node:util';
 
+/** What Linux calls by another name than libuv. */
+const LINUX_NAMES: ReadonlyMap<number, readonly [name: string, text: string]> = new Map([
+  [95, ['EOPNOTSUPP', 'operation not supported']],
+]);
+
 /**
  * The symbolic name of an errno value, as in errno(3).
  * @param errno a positive errno value
  * @returns for example `EEXIST`, or `E<number>` for one that Node does not know
  */
 export function errnoName(errno: number): string {
+  const known = LINUX_NAMES.get(errno);
+  if (known !== undefined) return known[0];
   try {
     const name = getSystemErrorName(-errno);
     return name.startsWith('Unknown') ? `E${errno}` : name;
@@ -15,6 +22,8 @@ export function errnoName(errno: number): string {
 }
 
 function errnoText(errno: number): string {
+  const known = LINUX_NAMES.get(errno);
+  if (known !== undefined) return known[1];
   try {
     const text = getSystemErrorMessage(-errno);
     return text === undefined || text.startsWith('Unknown') ? 'unknown error' : text;

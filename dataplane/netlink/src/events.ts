@@ -4,6 +4,7 @@ import { type NetlinkMessage, parseMessages } from './codec/message.ts';
 import { MalformedMessageError, SystemCallError } from './errors.ts';
 import * as fdb from './fdb.ts';
 import type { ReadableWatcher } from './ffi.ts';
+import type { Link } from './link-types.ts';
 import * as links from './links.ts';
 import * as neighbours from './neighbours.ts';
 import type { NetnsRef } from './netns.ts';
@@ -29,7 +30,7 @@ export type EventAction = 'new' | 'delete';
 
 /** One change. */
 export type NetlinkEvent =
-  | { readonly type: 'link'; readonly action: EventAction; readonly link: links.Link }
+  | { readonly type: 'link'; readonly action: EventAction; readonly link: Link }
   | { readonly type: 'address'; readonly action: EventAction; readonly address: addresses.Address }
   | { readonly type: 'route'; readonly action: EventAction; readonly route: routes.Route }
   | { readonly type: 'neighbour'; readonly action: EventAction; readonly neighbour: neighbours.Neighbour }

@@ -19,14 +19,15 @@ export {
 } from './events.ts';
 export type { FdbEntry, FdbFilter, FdbSpec, FdbState } from './fdb.ts';
 export * as fdb from './fdb.ts';
+export { interfaceNameToIndex } from './ffi.ts';
 export type {
+  BridgePort,
   BridgePortChanges,
   BridgeSpec,
   DummySpec,
   Link,
   LinkChanges,
   LinkCommon,
-  LinkFilter,
   LinkSpec,
   LinkStatistics,
   NetnsTarget,
@@ -35,7 +36,8 @@ export type {
   VlanSpec,
   VxlanInfo,
   VxlanSpec,
-} from './links.ts';
+} from './link-types.ts';
+export type { LinkFilter } from './links.ts';
 export * as links from './links.ts';
 export { type ListenerOptions, openListener } from './listener.ts';
 export type {
