@@ -117,7 +117,8 @@ export class BpfProgram {
 
   /**
    * Runs the program once or more on a packet of the caller's making, without a network device.
-   * Retries when interrupted (EINTR, EAGAIN); throws `BpfError` ENOSPC when `dataOutSize` is too small.
+   * Starts over when a signal interrupts it (EINTR, EAGAIN), so that with `repeat` above 1 the program may run more
+   * often than asked; `repeat` 1 is exact. Throws `BpfError` ENOSPC when `dataOutSize` is too small.
    */
   testRun(options: TestRunOptions = {}): TestRunResult {
     const dataIn = options.data ?? null;
