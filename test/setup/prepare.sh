@@ -129,8 +129,11 @@ fi
 # npm writes this file last, so it is there and newer only after a complete installation.
 installed=node_modules/.package-lock.json
 if [ ! -e "$installed" ] || [ package-lock.json -nt "$installed" ]; then
-  say 'installing npm packages (npm ci)'
-  npm ci --no-audit --no-fund --loglevel=error >&2 || die 'npm ci failed (see above; is there a network?)'
+  say 'installing npm packages, the versions of package-lock.json (npm install)'
+  # Not `npm ci`: it refuses a lock file that was written where the registry did not offer the optional packages of
+  # other platforms, which nothing here needs. `npm install` keeps to the locked versions all the same.
+  npm install --no-save --no-audit --no-fund --loglevel=error >&2 ||
+    die 'npm install failed (see above; is there a network?)'
   touch "$installed"
 fi
 # .taprc leaves a plugin out, so tap's test class has to be made anew once for each installation.
