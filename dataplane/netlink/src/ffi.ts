@@ -3,6 +3,7 @@
  * another FFI can take its place. Calls that fail throw SystemCallError, but for `receiveFrom` and `sendTo`,
  * where "not now" is an ordinary answer.
  */
+import { arch, endianness } from 'node:os';
 import koffi from 'koffi';
 import { SystemCallError } from './errors.ts';
 
@@ -38,6 +39,9 @@ export const MS = { BIND: 0x1000, REC: 0x4000, SHARED: 1 << 20 } as const;
 /** Flag of umount2(2): detach now, free when unused. */
 export const MNT_DETACH = 2;
 
+if (endianness() !== 'LE') {
+  throw new Error(`netlink-ts encodes messages for little-endian machines, this one (${arch()}) is not`);
+}
 const libc = koffi.load(null);
 const c = {
   socket: libc.func('int socket(int domain, int type, int protocol)'),

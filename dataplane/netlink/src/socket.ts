@@ -1,18 +1,17 @@
 import { Buffer } from 'node:buffer';
 import { align } from './codec/attributes.ts';
 import {
-  explainVerdict,
   MESSAGE_HEADER_SIZE_BYTES,
   type NetlinkMessage,
   NLM_F,
   NLMSG,
   parseMessages,
-  parseVerdict,
   writeMessage,
 } from './codec/message.ts';
 import { NetlinkError, SystemCallError } from './errors.ts';
 import type { ReadableWatcher } from './ffi.ts';
 import type { NetnsRef } from './netns.ts';
+import { asError, conclude, newPending, type Pending, PendingQueue } from './pending.ts';
 import type { BatchResult, InterfaceRef, NetlinkRequest } from './request.ts';
 import { type NetlinkProtocol, NetlinkTransport, type Transport } from './transport.ts';
 
@@ -22,8 +21,6 @@ export const MAX_IN_FLIGHT = 256;
 export const MAX_QUEUED = 1_000_000;
 /** Requests are packed into datagrams up to this size, which bounds how long one send holds the thread. */
 export const MAX_SEND_SIZE_BYTES = 16 * 1024;
-/** A dump that changes underneath is read again this often before it is given up. */
-export const MAX_DUMP_ATTEMPTS = 10;
 /** How many datagrams are taken in one turn of the event loop. */
 const MAX_DATAGRAMS_PER_TURN = 256;
 /** How many messages one dump may consist of. */
@@ -32,15 +29,7 @@ const DEFAULT_RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
 const DEFAULT_TIMEOUT_MS = 10_000;
 /** How long `requestSync` sleeps at most before it looks at the deadlines. */
 const SYNC_WAIT_MS = 50;
-const ERRNO = {
-  EINTR: 4,
-  EAGAIN: 11,
-  ENOMEM: 12,
-  ENODEV: 19,
-  ENOBUFS: 105,
-  ETIMEDOUT: 110,
-  ECANCELED: 125,
-} as const;
+const ERRNO = { ENOBUFS: 105, ETIMEDOUT: 110, ECANCELED: 125 } as const;
 
 /** How to open a socket. */
 export interface NetlinkSocketOptions {
@@ -67,17 +56,6 @@ export interface NetlinkCounters {
   overruns: number;
 }
 
-interface Pending {
-  readonly request: NetlinkRequest<unknown>;
-  readonly settle: (result: BatchResult<unknown>) => void;
-  readonly isDump: boolean;
-  body: Buffer | undefined;
-  replies: NetlinkMessage[];
-  interrupted: boolean;
-  attempts: number;
-  deadline_ms: number;
-}
-
 /**
  * A netlink socket with any number of requests in flight. Requests are packed into few datagrams, matched to their
  * replies by sequence number, and dumps (of which the kernel runs one at a time per socket) take turns.
@@ -95,8 +73,7 @@ export class NetlinkSocket implements Disposable {
   readonly #transport: Transport;
   readonly #timeout_ms: number;
   readonly #inFlight = new Map<number, Pending>();
-  #queue: Pending[] = [];
-  #queueHead = 0;
+  readonly #queue = new PendingQueue();
   #sequence = 0;
   #dumpRunning = false;
   #flushScheduled = false;
@@ -216,21 +193,12 @@ export class NetlinkSocket implements Disposable {
       });
       return;
     }
-    if (this.#queue.length - this.#queueHead >= MAX_QUEUED) {
+    if (this.#queue.length >= MAX_QUEUED) {
       const message = `${MAX_QUEUED} requests are waiting already`;
       settle({ ok: false, error: new NetlinkError(request.what, ERRNO.ENOBUFS, { message }) });
       return;
     }
-    this.#queue.push({
-      request,
-      settle,
-      isDump: request.dump === true,
-      body: undefined,
-      replies: [],
-      interrupted: false,
-      attempts: 0,
-      deadline_ms: 0,
-    });
+    this.#queue.push(newPending(request, settle));
   }
 
   #scheduleFlush(): void {
@@ -263,7 +231,7 @@ export class NetlinkSocket implements Disposable {
   }
 
   #updateWatch(): void {
-    const busy = this.#inFlight.size > 0 || this.#queueHead < this.#queue.length;
+    const busy = this.#inFlight.size > 0 || this.#queue.length > 0;
     if (busy) {
       this.#watcher ??= this.#transport.watch(() => this.#advance());
       this.#watcher.keepAlive(true);
@@ -283,17 +251,17 @@ export class NetlinkSocket implements Disposable {
   #flush(): void {
     let size = 0;
     const sent: [number, Pending][] = [];
-    while (this.#queueHead < this.#queue.length && this.#inFlight.size < MAX_IN_FLIGHT) {
-      const pending = this.#queue[this.#queueHead];
+    while (this.#queue.length > 0 && this.#inFlight.size < MAX_IN_FLIGHT) {
+      const pending = this.#queue.peek();
       if (pending === undefined || (pending.isDump && (this.#dumpRunning || sent.length > 0))) break;
       const body = this.#encode(pending);
       if (body === undefined) {
-        this.#dropHead();
+        this.#queue.drop();
         continue;
       }
       const length = align(MESSAGE_HEADER_SIZE_BYTES + body.length);
       if (size + length > MAX_SEND_SIZE_BYTES && sent.length > 0) break;
-      this.#dropHead();
+      this.#queue.drop();
       if (length > MAX_SEND_SIZE_BYTES) {
         pending.settle({
           ok: false,
@@ -336,17 +304,6 @@ export class NetlinkSocket implements Disposable {
           : asError(error);
       pending.settle({ ok: false, error: named });
       return undefined;
-    }
-  }
-
-  #dropHead(): void {
-    this.#queueHead += 1;
-    if (this.#queueHead === this.#queue.length) {
-      this.#queue = [];
-      this.#queueHead = 0;
-    } else if (this.#queueHead > 4096 && this.#queueHead * 2 > this.#queue.length) {
-      this.#queue = this.#queue.slice(this.#queueHead);
-      this.#queueHead = 0;
     }
   }
 
@@ -401,7 +358,9 @@ export class NetlinkSocket implements Disposable {
     if ((message.flags & NLM_F.DUMP_INTR) !== 0 && pending.isDump) pending.interrupted = true;
     if (message.type === NLMSG.NOOP) return;
     if (message.type === NLMSG.ERROR || message.type === NLMSG.DONE) {
-      this.#conclude(message, pending);
+      const result = conclude(message, pending);
+      if (result === 'repeat') this.#repeatDump(message.sequence, pending);
+      else this.#finish(message.sequence, pending, result);
       return;
     }
     if (pending.replies.length >= MAX_DUMP_MESSAGES) {
@@ -412,38 +371,7 @@ export class NetlinkSocket implements Disposable {
     pending.replies.push(message);
   }
 
-  #conclude(message: NetlinkMessage, pending: Pending): void {
-    const { request } = pending;
-    let result: BatchResult<unknown>;
-    try {
-      const verdict = parseVerdict(message);
-      if (pending.interrupted && (verdict.errno === 0 || verdict.errno === ERRNO.EINTR)) {
-        this.#repeatDump(message.sequence, pending);
-        return;
-      }
-      if (verdict.errno === 0 || verdict.errno === request.emptyErrno) {
-        result = { ok: true, value: request.decode(pending.replies) };
-      } else {
-        const body = pending.body ?? Buffer.alloc(0);
-        const details = explainVerdict(verdict, body, request.headerSize_bytes, request.attributeNames);
-        result = { ok: false, error: new NetlinkError(request.what, verdict.errno, details) };
-      }
-    } catch (error) {
-      result = { ok: false, error: asError(error) };
-    }
-    this.#finish(message.sequence, pending, result);
-  }
-
   #repeatDump(sequence: number, pending: Pending): void {
-    pending.attempts += 1;
-    if (pending.attempts >= MAX_DUMP_ATTEMPTS) {
-      const message = `the data changed during each of ${pending.attempts} dumps`;
-      this.#finish(sequence, pending, {
-        ok: false,
-        error: new NetlinkError(pending.request.what, ERRNO.EINTR, { message }),
-      });
-      return;
-    }
     this.counters.dumpsRetried += 1;
     this.#inFlight.delete(sequence);
     this.#dumpRunning = false;
@@ -457,7 +385,7 @@ export class NetlinkSocket implements Disposable {
     this.#inFlight.delete(sequence);
     if (pending.isDump) this.#dumpRunning = false;
     pending.settle(result);
-    if (this.#queueHead < this.#queue.length) this.#continueLater();
+    if (this.#queue.length > 0) this.#continueLater();
   }
 
   #rejectInFlight(errorFor: (request: NetlinkRequest<unknown>) => Error): void {
@@ -472,9 +400,7 @@ export class NetlinkSocket implements Disposable {
 
   #failAll(errno: number, message: string): void {
     this.#failInFlight(errno, message);
-    const queued = this.#queue.slice(this.#queueHead);
-    this.#queue = [];
-    this.#queueHead = 0;
+    const queued = this.#queue.takeAll();
     for (const { request, settle } of queued) {
       settle({ ok: false, error: new NetlinkError(request.what, errno, { message }) });
     }
@@ -491,8 +417,4 @@ export class NetlinkSocket implements Disposable {
       this.#finish(sequence, pending, { ok: false, error });
     }
   }
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }

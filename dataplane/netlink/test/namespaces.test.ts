@@ -99,6 +99,33 @@ t.test('threads of the pool stay outside, even when the first use of it is withi
   t.equal(output.trim(), '1');
 });
 
+t.test('a process that cannot leave a namespace is aborted, and says why', async (t) => {
+  const program = `
+    import { closeSync, readdirSync, readlinkSync } from 'node:fs';
+    const { netns } = await import(${JSON.stringify(new URL('../src/index.ts', import.meta.url).href)});
+    using ns = netns.createAnonymous();
+    const home = readlinkSync('/proc/thread-self/ns/net');
+    netns.inside(ns, () => {
+      for (const fd of readdirSync('/proc/self/fd')) {
+        try {
+          if (readlinkSync('/proc/self/fd/' + fd) === home) closeSync(Number(fd));
+        } catch {}
+      }
+    });
+    console.log('went on');`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const [output, errors, [, signal]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'exit'),
+  ]);
+  t.equal(signal, 'SIGABRT');
+  t.equal(output, '');
+  t.match(errors, /cannot return to the thread's network namespace: .*setns: EBADF/);
+});
+
 t.test('brackets leak no descriptors', async (t) => {
   using ns = makeNamespace('leak');
   const count = () => readdirSync('/proc/self/fd').length;

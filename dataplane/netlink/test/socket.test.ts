@@ -16,7 +16,8 @@ import {
   type Transport,
   unwrapBatch,
 } from '../src/index.ts';
-import { MAX_DUMP_ATTEMPTS, MAX_IN_FLIGHT } from '../src/socket.ts';
+import { MAX_DUMP_ATTEMPTS } from '../src/pending.ts';
+import { MAX_IN_FLIGHT } from '../src/socket.ts';
 import { addVeth, makeNamespace } from './support/namespace.ts';
 
 interface Reply {
@@ -105,6 +106,22 @@ t.test('a dump that is interrupted for ever is given up', async (t) => {
   });
   t.equal(transport.sends, MAX_DUMP_ATTEMPTS);
   t.throws(() => nl.requestSync(links.list()), { code: 'EINTR' });
+});
+
+t.test('a dump waits for one that is still running in the kernel', async (t) => {
+  const busy = Buffer.alloc(20);
+  busy.writeInt32LE(-16, 0);
+  const transport = new ScriptedTransport((send) =>
+    send < 3 ? [{ type: NLMSG.ERROR, flags: NLM_F.CAPPED, payload: busy }] : [link(7, 0), DONE],
+  );
+  using nl = NetlinkSocket.over(transport);
+  t.equal((await nl.request(links.list())).length, 1);
+  await t.rejects(
+    NetlinkSocket.over(
+      new ScriptedTransport(() => [{ type: NLMSG.ERROR, flags: NLM_F.CAPPED, payload: busy }]),
+    ).request(links.list()),
+    { code: 'EBUSY', message: /another dump was running/ },
+  );
 });
 
 t.test('a malformed datagram fails what is in flight, and the socket goes on', async (t) => {

@@ -7,10 +7,17 @@ export interface TestNamespace extends Disposable {
   readonly nl: NetlinkSocket;
 }
 
+const made = new Set<string>();
+// A test that hangs or crashes never reaches its `using`.
+process.on('exit', () => {
+  for (const name of made) netns.remove(name);
+});
+
 /** Makes a namespace. @param subject makes its name tell which test it belongs to */
 export function makeNamespace(subject: string): TestNamespace {
   const name = `shoal-netlink-${process.pid}-${subject}`;
   netns.remove(name);
+  made.add(name);
   netns.create(name);
   try {
     const nl = Socket.open({ netns: name });
@@ -21,6 +28,7 @@ export function makeNamespace(subject: string): TestNamespace {
       [Symbol.dispose]() {
         nl.close();
         netns.remove(name);
+        made.delete(name);
       },
     };
   } catch (error) {
