@@ -107,4 +107,14 @@ export class MemoryStorage implements Storage {
     this.#entries = this.#entries.slice(index - this.#base.index);
     this.#base = { index, term };
   }
+
+  /** An independent copy, to go back to. */
+  clone(): MemoryStorage {
+    const copy = new MemoryStorage();
+    copy.#hardState = this.#hardState;
+    copy.#snapshot = this.#snapshot;
+    copy.#base = this.#base;
+    copy.#entries = this.#entries.slice();
+    return copy;
+  }
 }

@@ -11,6 +11,7 @@ import { entriesSize } from './sizes.ts';
 import { type BasicStatus, basicStatusOf, type Status, statusOf } from './status.ts';
 import { step } from './step.ts';
 import { tick } from './tick.ts';
+import { confStateOf } from './tracker.ts';
 import {
   type AnyConfChange,
   type Config,
@@ -129,10 +130,15 @@ export class RawNode {
   }
 
   /**
-   * Puts a committed membership change in force. Must be called for each, when it is applied. Returns the
-   * membership to store with snapshots. Throws `INVALID_CONF_CHANGE`, and nothing has changed then.
+   * Puts a committed membership change in force. Must be called for each, when it is applied. `index`: that of
+   * its entry; with it a change that a snapshot has overtaken meanwhile (which can happen with
+   * asyncStorageWrites) is left out. Returns the membership to store with snapshots. Throws
+   * `INVALID_CONF_CHANGE`, and nothing has changed then.
    */
-  applyConfChange(change: AnyConfChange): ConfState {
+  applyConfChange(change: AnyConfChange, index = Number.POSITIVE_INFINITY): ConfState {
+    const { log, tracker } = this.#raft;
+    const known = Math.max(log.applied, log.unstable.snapshot?.metadata.index ?? 0);
+    if (index <= known) return confStateOf(tracker.membership);
     return applyConfChange(this.#raft, asConfChangeV2(change));
   }
 
@@ -221,6 +227,11 @@ export class RawNode {
   /** The state of this node alone. Cheap. */
   basicStatus(): BasicStatus {
     return basicStatusOf(this.#raft);
+  }
+
+  /** The term of a log entry, stable or not; undefined if it is compacted or does not exist. */
+  termOf(index: number): number | undefined {
+    return this.#raft.log.term(index);
   }
 
   /** Fixes the drawn election timeout until the next change of role, for tests that count ticks. */

@@ -202,7 +202,10 @@ export interface Ready {
   /** To be applied to the state machine, in order. */
   readonly committedEntries: readonly Entry[];
   readonly messages: readonly Message[];
-  /** The write must be durable (fsync) before `messages` are sent. False: only the commit index moved. */
+  /**
+   * `hardState` and `entries` must be durable (fsync) before `messages` are sent. False: at most the commit
+   * index moved. A `snapshot` must always be durable before that, whatever this says.
+   */
   readonly mustSync: boolean;
 }
 

@@ -254,8 +254,8 @@ function defaultConfig(output: Output): { -readonly [Key in keyof MemberConfig]:
     heartbeatTicks: HEARTBEAT_TICKS,
     maxMessageBytes: Number.POSITIVE_INFINITY,
     maxInflightMessages: MAX_INFLIGHT_MESSAGES,
-    // Transcripts that depend on the drawn timeout set it.
-    random: () => 0,
+    // The middle of the range. Transcripts that depend on the drawn timeout set it.
+    random: () => 0.5,
     logger: output,
   };
 }
