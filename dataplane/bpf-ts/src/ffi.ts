@@ -325,7 +325,9 @@ function structBytes(
 export function openObject(image: Uint8Array, name: string): Pointer | null {
   const nameBytes = Buffer.from(`${name}\0`);
   const opts = structBytes(16, [8, 'u64', koffi.address(nameBytes)]);
-  return libbpf().openMem(image, image.length, opts.bytes);
+  const object = libbpf().openMem(image, image.length, opts.bytes);
+  // The struct holds an address only: using the string's bytes here keeps them from being collected before.
+  return nameBytes.length > 0 ? object : null;
 }
 
 /** Copies `size` bytes of native memory. */

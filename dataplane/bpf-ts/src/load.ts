@@ -122,17 +122,15 @@ function comparableFlags(type: string, flags: number): number {
 
 function requireSameShape(map: MapSpec, existing: AnyMap): void {
   const found = existing.info();
-  const pageSize = 4096;
   const wanted: [string, string | number, string | number][] = [
     ['type', map.type, found.type],
     ['key size', map.keySize, found.keySize],
     ['value size', map.valueSize, found.valueSize],
     ['flags', comparableFlags(map.type, map.flags), comparableFlags(map.type, found.flags)],
   ];
-  // libbpf rounds a ring buffer's size up to a power of two of pages; perf arrays get one entry for each CPU.
-  const ring =
-    map.type === 'ringbuf' ? Math.max(pageSize, 2 ** Math.ceil(Math.log2(map.maxEntries))) : map.maxEntries;
-  if (map.maxEntries !== 0) wanted.push(['max entries', ring, found.maxEntries]);
+  // libbpf rounds ring buffers up to pages and a power of two; 0 means as many entries as there are CPUs.
+  const rounded = map.type === 'ringbuf' && found.maxEntries >= map.maxEntries;
+  if (map.maxEntries !== 0 && !rounded) wanted.push(['max entries', map.maxEntries, found.maxEntries]);
   const differences = wanted.filter(([, want, have]) => want !== have);
   if (differences.length === 0) return;
   throw new BpfError({

@@ -72,6 +72,8 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> {
   readonly #typeNumber: number;
   /** Full name where it came from an object file, else the kernel's (15 characters). */
   readonly name: string;
+  /** Whether each possible CPU has a value of its own. */
+  readonly isPerCpu: boolean;
   readonly keyCodec: Codec<K>;
   readonly valueCodec: Codec<V>;
   readonly #key: Uint8Array<ArrayBuffer>;
@@ -83,6 +85,7 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> {
     this.#handle = handle;
     const view = objectInfo(handle.fd, INFO_SIZE, `map '${name ?? handle.fd}'`);
     this.#typeNumber = view.getUint32(0, true);
+    this.isPerCpu = isPerCpuType(this.#typeNumber);
     this.#info = {
       id: view.getUint32(4, true),
       type: nameOf(mapType, this.#typeNumber, 'type'),
@@ -151,11 +154,6 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> {
   /** As the kernel described the map when it was opened; nothing of it changes in a map's life. */
   info(): MapInfo {
     return this.#info;
-  }
-
-  /** Whether each possible CPU has a value of its own. */
-  get isPerCpu(): boolean {
-    return isPerCpuType(this.#typeNumber);
   }
 
   /** Bytes of one slot as bpf(2) copies it: per-CPU values are rounded up to 8, times the possible CPUs. */
@@ -246,10 +244,11 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> {
   }
 
   /**
-   * Puts a descriptor into a slot: a map into a map of maps, a program into a prog_array, and so on.
+   * Puts a descriptor into a slot: a map into a map of maps, a program into a prog_array, a socket into a sockmap.
    * What a look-up gives back is the object's id, not this descriptor.
    */
   updateFd(key: K, target: { readonly fd: number }, options?: { flags?: UpdateFlag }): void {
+    this.#value.fill(0);
     this.#valueView.setUint32(0, target.fd, true);
     this.#update(key, options?.flags ?? 'any');
   }

@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
 import {
@@ -97,4 +99,25 @@ t.test('what the machine has', async (t) => {
     message: /99\.0 or later/,
   });
   t.ok(new BpfError({ operation: 'x', errno: 524 }).code === 'ENOTSUPP');
+});
+
+t.test('what the machine lacks is said in one sentence', async (t) => {
+  const index = path.join(import.meta.dirname, '../src/index.ts');
+  const script = `import { requireKernel } from ${JSON.stringify(index)};
+    try { requireKernel({ major: 5, minor: 8 }); } catch (error) { console.log(error.code, error.message); }`;
+  const node = [process.execPath, '--input-type=module', '-e', script];
+  const run = (command: string, ...args: string[]) => spawnSync(command, args, { encoding: 'utf8' }).stdout;
+  t.match(
+    run('setpriv', '--bounding-set=-all', '--inh-caps=-all', ...node),
+    /^NOT_PERMITTED .*run it as root, or with CAP_BPF/,
+  );
+  // In a mount namespace of its own, the library is hidden under an empty file.
+  const maps = fs.readFileSync('/proc/self/maps', 'utf8');
+  const library = /\S*\/libbpf\.so\S*/.exec(maps)?.[0] ?? '';
+  t.match(library, /libbpf\.so/);
+  const hidden = `mount --bind /dev/null ${library} && exec "$@"`;
+  t.match(
+    run('unshare', '--mount', 'sh', '-c', hidden, 'sh', ...node),
+    /^LIBBPF_MISSING .*apt install libbpf1/,
+  );
 });
