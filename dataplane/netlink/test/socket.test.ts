@@ -257,6 +257,21 @@ t.test('a synchronous request goes well beside asynchronous ones, in the middle 
   );
 });
 
+t.test('a receive buffer that is too small fails requests in words, and the socket recovers', async (t) => {
+  using ns = makeNamespace('overflow');
+  using nl = NetlinkSocket.open({ netns: ns.name, receiveBuffer_bytes: 4096 });
+  const results = await nl.batch(Array.from({ length: 600 }, () => links.get('lo')));
+  const codes = new Set(results.map((result) => (result.ok ? 'ok' : (result.error as NetlinkError).code)));
+  t.ok(codes.has('ENOBUFS'), [...codes].join());
+  t.notOk(
+    [...codes].some((code) => code !== 'ENOBUFS' && code !== 'ok'),
+    [...codes].join(),
+  );
+  t.ok(nl.counters.overruns >= 1);
+  t.equal((await nl.request(links.get('lo'))).name, 'lo');
+  t.equal(nl.requestSync(links.get('lo')).name, 'lo');
+});
+
 t.test('errors carry the errno, what was asked, the kernel’s own words and the attribute', async (t) => {
   using ns = makeNamespace('errors');
   addVeth(ns.nl);

@@ -4,6 +4,7 @@ import { Cursor } from './cursor.ts';
 const HEADER_SIZE_BYTES = 4;
 const NLA_F_NESTED = 0x8000;
 const NLA_TYPE_MASK = 0x3fff;
+const INITIAL_SIZE_BYTES = 128;
 const MAX_ATTRIBUTE_SIZE_BYTES = 0xffff;
 /** How many attributes one level may have: far above what the kernel sends, and a bound all the same. */
 export const MAX_ATTRIBUTES = 16_384;
@@ -122,7 +123,8 @@ export class Attributes {
 
 /** Builds a message body: a fixed header followed by attributes, nested to any depth. */
 export class AttributeWriter {
-  #buffer = Buffer.alloc(256);
+  // From Node's pool, which Buffer.alloc never uses: batches make very many of these.
+  #buffer = Buffer.allocUnsafe(INITIAL_SIZE_BYTES).fill(0);
   #size = 0;
 
   #reserve(size: number): number {
