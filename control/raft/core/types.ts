@@ -238,7 +238,10 @@ export interface Storage {
   firstIndex(): number;
   /** The index of the last entry; the snapshot's index if none is kept. */
   lastIndex(): number;
-  /** The newest snapshot. Throws `SNAPSHOT_TEMPORARILY_UNAVAILABLE` while one is being made. */
+  /**
+   * The newest snapshot. Throws `SNAPSHOT_TEMPORARILY_UNAVAILABLE` while one is being made. It must come to
+   * cover the last applied membership change: a node that is added later than that ignores it.
+   */
   snapshot(): Snapshot;
 }
 

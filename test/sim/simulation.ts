@@ -1,0 +1,374 @@
+/** One simulated cluster: everything that happens follows from the seed. */
+
+import { decodeMessage, encodeMessage } from '../../control/raft/core/codec.ts';
+import { describeMessage } from '../../control/raft/core/describe.ts';
+import type { RawNode } from '../../control/raft/core/rawnode.ts';
+import { EMPTY_CONF_STATE } from '../../control/raft/core/states.ts';
+import {
+  type Entry,
+  type Message,
+  NO_BYTES,
+  type ReadState,
+  type Snapshot,
+} from '../../control/raft/core/types.ts';
+import { Chaos } from './chaos.ts';
+import { EventHeap } from './heap.ts';
+import { GOOD_NETWORK, Network } from './network.ts';
+import { PowerLoss, SimNode, type World } from './node.ts';
+import { Oracle, Violation } from './oracle.ts';
+import { Random } from './random.ts';
+import { randomSettings, type Settings } from './settings.ts';
+
+/** Events that are kept to be shown with a failure. */
+const KEPT_EVENTS = 60;
+/** Characters that are shown of each. */
+const KEPT_LENGTH = 600;
+/** Time between two ticks of a node. */
+const TICK_TIME = 10;
+/** Events in which a healed cluster must come to agree. */
+const MAX_HEALING_EVENTS = 60_000;
+/** Healed, the cluster looks every so many events whether all is done. */
+const HEALING_CHECK_EVENTS = 50;
+
+/** Something that happens at some time. */
+type Happening =
+  | { readonly kind: 'tick'; readonly id: number }
+  | { readonly kind: 'deliver'; readonly to: number; readonly bytes: Uint8Array }
+  | {
+      readonly kind: 'work';
+      readonly id: number;
+      readonly incarnation: number;
+      readonly thread: 'append' | 'apply';
+    }
+  | { readonly kind: 'restart'; readonly id: number }
+  | { readonly kind: 'report'; readonly id: number; readonly about: number; readonly isArrived: boolean };
+
+/** What came of a simulation. */
+export interface Outcome {
+  readonly seed: number;
+  readonly events: number;
+  readonly elections: number;
+  readonly crashes: number;
+  readonly acknowledged: number;
+  readonly reads: number;
+  readonly confChanges: number;
+  readonly snapshots: number;
+}
+
+/** A simulation that found something, with what led to it. */
+export class SimulationFailure extends Error {
+  override readonly name = 'SimulationFailure';
+
+  constructor(seed: number, events: readonly string[], cause: unknown) {
+    const what =
+      cause instanceof Violation ? cause.message : cause instanceof Error ? cause.stack : String(cause);
+    super(`seed ${seed}: ${what}\nlast events:\n${events.map((event) => `  ${event}`).join('\n')}`);
+  }
+}
+
+/** Runs a cluster through `steps` events of chaos, then heals it. Throws SimulationFailure. */
+export function simulate(seed: number, steps: number): Outcome {
+  const simulation = new Simulation(seed);
+  try {
+    return simulation.run(steps);
+  } catch (error) {
+    throw new SimulationFailure(seed, simulation.recentEvents(), error);
+  }
+}
+
+/** The cluster, its network and its clients. */
+export class Simulation {
+  readonly random: Random;
+  readonly settings: Settings;
+  readonly network: Network;
+  readonly nodes: readonly SimNode[];
+  readonly oracle: Oracle;
+  readonly #seed: number;
+  readonly #heap = new EventHeap<Happening>();
+  readonly #chaos: Chaos;
+  /** The end of what happened, as functions, since few of them are ever looked at. */
+  readonly #recent: (() => string)[] = [];
+  #time = 0;
+  #isHealing = false;
+  #events = 0;
+  #crashes = 0;
+  #reads = 0;
+  #confChanges = 0;
+  #snapshots = 0;
+  #acknowledgedWrites = 0;
+  #nextOperation = 1;
+  /** Writes by number: who waits for them. */
+  readonly #writes = new Map<number, { readonly id: number; readonly incarnation: number }>();
+  /** Reads by number: the index that they must see. */
+  readonly #pendingReads = new Map<number, number>();
+
+  constructor(seed: number) {
+    this.#seed = seed;
+    this.random = new Random(seed);
+    this.settings = randomSettings(this.random);
+    this.network = new Network(this.random, this.settings.network);
+    const confState = { ...EMPTY_CONF_STATE, voters: this.settings.voters };
+    const first: Snapshot = { data: NO_BYTES, metadata: { index: 1, term: 1, confState } };
+    this.oracle = new Oracle(confState, first.metadata.index);
+    const world: World = {
+      random: this.random,
+      oracle: this.oracle,
+      powerLossChance: () => (this.#isHealing ? 0 : this.settings.powerLoss),
+      send: (message) => this.#send(message),
+      storageWork: (node, thread) => this.#scheduleWork(node, thread),
+      appliedCommand: (node, entry) => this.#applied(node, entry),
+      answeredRead: (node, state) => this.#answered(node, state),
+    };
+    this.nodes = this.settings.ids.map((id) => {
+      const isFirst = this.settings.voters.includes(id);
+      return new SimNode(id, this.settings.config, isFirst ? first : null, world);
+    });
+    this.#chaos = new Chaos(this);
+  }
+
+  /** The last events, the newest at the end. */
+  recentEvents(): string[] {
+    return this.#recent.map((event) => event().slice(0, KEPT_LENGTH));
+  }
+
+  /** Keeps an event for the case that something goes wrong. */
+  note(event: () => string): void {
+    const time = this.#time;
+    this.#recent.push(() => `${time}: ${event()}`);
+    if (this.#recent.length > KEPT_EVENTS) this.#recent.shift();
+  }
+
+  run(steps: number): Outcome {
+    this.note(() => `settings ${JSON.stringify(this.settings)}`);
+    for (const node of this.nodes) {
+      node.start();
+      this.#heap.push(this.random.between(1, TICK_TIME), { kind: 'tick', id: node.id });
+    }
+    for (; this.#events < steps; this.#events += 1) {
+      this.#happen();
+      this.#chaos.act();
+    }
+    this.#heal();
+    return {
+      seed: this.#seed,
+      events: this.#events,
+      elections: this.oracle.elections,
+      crashes: this.#crashes,
+      acknowledged: this.#acknowledgedWrites,
+      reads: this.#reads,
+      confChanges: this.#confChanges,
+      snapshots: this.#snapshots,
+    };
+  }
+
+  #happen(): void {
+    const next = this.#heap.pop();
+    if (next === undefined) throw new Error('nothing is left to happen');
+    this.#time = next.time;
+    const { item } = next;
+    switch (item.kind) {
+      case 'tick':
+        this.#tick(item.id);
+        return;
+      case 'deliver':
+        this.#deliver(item.to, decodeMessage(item.bytes));
+        return;
+      case 'work': {
+        const node = this.node(item.id);
+        if (node.incarnation === item.incarnation) this.#perform(node, () => node.work(item.thread));
+        return;
+      }
+      case 'restart':
+        this.#restart(this.node(item.id));
+        return;
+      case 'report':
+        this.onNode(item.id, (raft) =>
+          raft.reportSnapshot(item.about, item.isArrived ? 'finish' : 'failure'),
+        );
+    }
+  }
+
+  /** The node with this id. */
+  node(id: number): SimNode {
+    const node = this.nodes.find((each) => each.id === id);
+    if (node === undefined) throw new RangeError(`no node ${id}`);
+    return node;
+  }
+
+  /** Does something to a node, if it is up, and lets it lose power meanwhile. */
+  onNode(id: number, action: (raft: RawNode) => void): void {
+    const node = this.node(id);
+    this.#perform(node, () => node.run(action));
+  }
+
+  #perform(node: SimNode, action: () => void): void {
+    if (node.raft === null) return;
+    try {
+      action();
+    } catch (error) {
+      if (!(error instanceof PowerLoss)) throw error;
+      this.crash(node);
+    }
+  }
+
+  /** Takes a node's power away, and gives it back later. */
+  crash(node: SimNode): void {
+    if (node.raft === null) return;
+    this.note(() => `${node.id} loses power`);
+    this.#crashes += 1;
+    node.crash();
+    this.#heap.push(this.#time + this.random.between(1, this.settings.maxDownTime), {
+      kind: 'restart',
+      id: node.id,
+    });
+  }
+
+  #restart(node: SimNode): void {
+    if (node.raft !== null) return;
+    node.start();
+    this.note(() => `${node.id} starts from snapshot ${node.machine.applied}`);
+    this.#perform(node, () => node.run(() => undefined));
+  }
+
+  #tick(id: number): void {
+    this.#heap.push(this.#time + TICK_TIME + this.random.between(-2, 2), { kind: 'tick', id });
+    // Who was removed, and does not know, would disturb the others for ever.
+    if (this.#isHealing && !this.#isMember(id)) return;
+    this.onNode(id, (raft) => raft.tick());
+  }
+
+  #isMember(id: number): boolean {
+    const { voters, learners, votersOutgoing } = this.oracle.newestConfState;
+    return voters.includes(id) || learners.includes(id) || votersOutgoing.includes(id);
+  }
+
+  #send(message: Message): void {
+    const bytes = encodeMessage(message);
+    const delays = this.network.deliveries(message.from, message.to);
+    if (message.type === 'MsgSnap') {
+      this.#snapshots += 1;
+      const isArrived = delays.length > 0;
+      const report = { kind: 'report', id: message.from, about: message.to, isArrived } as const;
+      this.#heap.push(this.#time + this.settings.network.maxDelay + 1, report);
+    }
+    if (!this.settings.ids.includes(message.to)) return;
+    if (delays.length === 0) this.note(() => `lost ${describeMessage(message)}`);
+    for (const delay of delays)
+      this.#heap.push(this.#time + delay, { kind: 'deliver', to: message.to, bytes });
+  }
+
+  #deliver(to: number, message: Message): void {
+    this.note(() => `${to} gets ${describeMessage(message)}`);
+    this.onNode(to, (raft) => raft.step(message));
+  }
+
+  #scheduleWork(node: SimNode, thread: 'append' | 'apply'): void {
+    const delay = this.random.between(1, this.settings.maxStorageDelay);
+    this.#heap.push(this.#time + delay, { kind: 'work', id: node.id, incarnation: node.incarnation, thread });
+  }
+
+  /** A client writes at a node, and waits for it there. */
+  write(id: number): void {
+    const number = this.#nextOperation;
+    this.#nextOperation += 1;
+    const { incarnation } = this.node(id);
+    const data = new Uint8Array(4 + this.random.between(0, 60));
+    new DataView(data.buffer).setUint32(0, number);
+    this.#writes.set(number, { id, incarnation });
+    this.onNode(id, (raft) => raft.propose(data));
+  }
+
+  /** A client reads at a node: it must see all that was acknowledged before. */
+  read(id: number): void {
+    const number = this.#nextOperation;
+    this.#nextOperation += 1;
+    const context = new Uint8Array(4);
+    new DataView(context.buffer).setUint32(0, number);
+    this.#pendingReads.set(number, this.oracle.acknowledged);
+    this.onNode(id, (raft) => raft.readIndex(context));
+  }
+
+  #answered(node: SimNode, { index, context }: ReadState): void {
+    const number = new DataView(context.buffer, context.byteOffset, 4).getUint32(0);
+    const required = this.#pendingReads.get(number);
+    if (required === undefined)
+      throw new Violation(`${node.id} answers read ${number}, which nobody asked for`);
+    this.#reads += 1;
+    this.oracle.answeredRead(node.id, index, required);
+  }
+
+  #applied(node: SimNode, entry: Entry): void {
+    if (entry.type !== 'EntryNormal') {
+      this.#confChanges += 1;
+      this.note(() => `${node.id} applies ${entry.index}: ${JSON.stringify(node.machine.confState)}`);
+      return;
+    }
+    if (entry.data.length === 0) return;
+    const number = new DataView(entry.data.buffer, entry.data.byteOffset, 4).getUint32(0);
+    const write = this.#writes.get(number);
+    if (write === undefined) throw new Violation(`${node.id} applies write ${number}, which nobody made`);
+    if (write.id !== node.id || write.incarnation !== node.incarnation) return;
+    this.#acknowledgedWrites += 1;
+    this.oracle.acknowledged = Math.max(this.oracle.acknowledged, entry.index);
+  }
+
+  /** Mends everything, and demands that the cluster comes to agree and works. */
+  #heal(): void {
+    this.note(() => 'healing');
+    this.#isHealing = true;
+    this.network.heal();
+    this.network.quality = GOOD_NETWORK;
+    for (const node of this.nodes) this.#restart(node);
+    const deadline = this.#events + MAX_HEALING_EVENTS;
+    const isJoint = () => this.oracle.newestConfState.votersOutgoing.length > 0;
+    let target = Number.POSITIVE_INFINITY;
+    for (; this.#events < deadline; this.#events += 1) {
+      this.#happen();
+      if (this.#events % HEALING_CHECK_EVENTS !== 0) continue;
+      if (this.#hasAgreed(target)) return;
+      const leader = this.#leader();
+      if (leader === undefined) continue;
+      // A node that joined after the last snapshot can only begin from a newer one.
+      this.compact(leader, leader.machine.applied);
+      if (isJoint()) this.onNode(leader.id, (raft) => raft.proposeConfChange(null));
+      else if (target === Number.POSITIVE_INFINITY) {
+        // A new write, after all that was acknowledged: it must get through, and so must what came before.
+        target = this.oracle.acknowledged + 1;
+      }
+      if (target !== Number.POSITIVE_INFINITY && this.oracle.acknowledged < target) this.write(leader.id);
+    }
+    throw new Violation(
+      `the healed cluster did not agree within ${MAX_HEALING_EVENTS} events: ${this.#summary()}`,
+    );
+  }
+
+  /** Makes a snapshot of a node's state, unless it has one that new, and forgets the log up to `to`. */
+  compact({ id, raft, machine, disk }: SimNode, to: number): void {
+    const { applied } = machine;
+    if (raft === null || applied <= disk.live.snapshot().metadata.index) return;
+    if (applied > disk.live.lastIndex() || applied < disk.live.firstIndex()) return;
+    disk.compact(applied, machine.confState, machine.encode(), to);
+    this.note(() => `${id} makes snapshot ${applied}, and compacts to ${to}`);
+  }
+
+  #leader(): SimNode | undefined {
+    const leading = (node: SimNode) => node.raft?.basicStatus().softState.role === 'StateLeader';
+    return this.nodes.find((node) => leading(node) && this.#isMember(node.id));
+  }
+
+  /** True if all members have applied everything that was acknowledged, up to `target` at least. */
+  #hasAgreed(target: number): boolean {
+    const { acknowledged } = this.oracle;
+    if (acknowledged < target) return false;
+    return this.nodes.every((node) => !this.#isMember(node.id) || node.machine.applied >= acknowledged);
+  }
+
+  #summary(): string {
+    const states = this.nodes.map(({ id, raft, machine }) => {
+      if (raft === null) return `${id} down`;
+      const { hardState, softState } = raft.basicStatus();
+      return `${id} ${softState.role} of ${softState.lead} at term ${hardState.term}, applied ${machine.applied}`;
+    });
+    return [...states, JSON.stringify(this.oracle.newestConfState)].join('; ');
+  }
+}
