@@ -44,7 +44,8 @@ export type MeshRanges = {
 /** Cuts `meshPool` into its ranges. Throws a `RangeError` if it is not a /13. */
 export function meshRanges(meshPool: string): MeshRanges {
   const pool = parsePrefix(meshPool);
-  if (pool.length !== 13) throw new RangeError(`mesh pool "${meshPool}" must be a /13, such as 10.248.0.0/13`);
+  if (pool.length !== 13)
+    throw new RangeError(`mesh pool "${meshPool}" must be a /13, such as 10.248.0.0/13`);
   return {
     vips: { base: pool.base, length: 16 },
     networks: { base: pool.base + 0x1_0000, length: 16 },

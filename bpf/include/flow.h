@@ -77,8 +77,8 @@ static __always_inline int is_finished(const struct flow *forward, const struct 
 }
 
 /*
- * Makes both entries of a new flow. `source` is the client's address and port, or the node's where the endpoint is
- * reached by NAT: then the port is chosen here, and written back into `forward`.
+ * Makes both entries of a new flow. The source in `forward` is the client's address and port, or the node's address
+ * where the endpoint is reached by NAT: then the port is chosen here, as it is where the client's own is taken.
  * Returns a drop reason, or DROP_NONE.
  */
 static __always_inline __u32 insert_flow(const struct packet *packet, struct flow *forward, int choose_port)
@@ -133,11 +133,11 @@ static __always_inline __u32 insert_flow(const struct packet *packet, struct flo
 				break;
 			}
 		}
-		if (!choose_port)
-			return DROP_TUPLE_IN_USE;
+		/* Two connections that would look the same behind one endpoint: the later one gets another port. */
+		choose_port = 1;
 	}
 	if (result)
-		return choose_port ? DROP_NAT_PORTS_EXHAUSTED : DROP_FLOW_TABLE_FULL;
+		return DROP_NAT_PORTS_EXHAUSTED;
 	if (bpf_map_update_elem(&flows, &key, forward, BPF_ANY))
 		return DROP_FLOW_TABLE_FULL;
 	count(PACKETS_FLOWS_CREATED);

@@ -67,7 +67,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, DROP_REASONS);
-	__type(key, __u32);
+	__type(key, enum drop_reason);
 	__type(value, __u64);
 } drops SEC(".maps");
 
@@ -75,7 +75,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, PACKETS_COUNTERS);
-	__type(key, __u32);
+	__type(key, enum packet_counter);
 	__type(value, __u64);
 } packets SEC(".maps");
 

@@ -46,15 +46,14 @@ enum endpoint_kind {
 	ENDPOINT_NAMESPACE = 2,
 	/* A plain address that no agent serves: full NAT from its home node. */
 	ENDPOINT_NAT = 3,
-};
+} __attribute__((packed));
 
 struct endpoint {
 	/* Slot of the node that serves it. */
 	__u32 node;
 	__be32 address;
 	__be16 port;
-	/* enum endpoint_kind. */
-	__u8 kind;
+	enum endpoint_kind kind;
 	__u8 reserved;
 	/* Only on its own node. Namespace: the host's end of the veth. NAT: the device towards it. */
 	__u32 ifindex;
@@ -83,7 +82,7 @@ enum flow_direction {
 	FLOW_FORWARD = 0,
 	/* As the endpoint's packet leaves: `client` is its destination, `server` its source. */
 	FLOW_REPLY = 1,
-};
+} __attribute__((packed));
 
 struct flow_key {
 	__be32 client;
@@ -91,8 +90,7 @@ struct flow_key {
 	__be16 client_port;
 	__be16 server_port;
 	__u8 protocol;
-	/* enum flow_direction. */
-	__u8 direction;
+	enum flow_direction direction;
 	__u16 reserved;
 };
 
@@ -117,8 +115,8 @@ struct flow {
 	__u32 endpoint;
 	/* Slot of the node that the client's packets come through; replies go back through it. */
 	__u32 node;
-	/* Of flow_seen, this direction only. */
-	__u32 seen;
+	/* Bits of this direction only. */
+	enum flow_seen seen;
 	__u64 packets;
 	__u64 bytes;
 	__u64 created_ns;
@@ -139,10 +137,8 @@ enum drop_reason {
 	DROP_NO_FLOW,
 	DROP_ENDPOINT_GONE,
 	DROP_NODE_GONE,
-	DROP_HOPS_EXHAUSTED,
 	DROP_TOO_BIG,
 	DROP_FLOW_TABLE_FULL,
-	DROP_TUPLE_IN_USE,
 	DROP_NAT_PORTS_EXHAUSTED,
 	DROP_NO_ROUTE,
 	DROP_FRAGMENT,

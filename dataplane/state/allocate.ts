@@ -20,7 +20,11 @@ export class BucketsExhausted extends Error {
  * keeps its region. A new region never overlaps one in `previous`, so that it can be filled while the old one is
  * still in use.
  */
-export function allocate(previous: Allocation, wanted: ReadonlyMap<string, number>, capacity: number): Allocation {
+export function allocate(
+  previous: Allocation,
+  wanted: ReadonlyMap<string, number>,
+  capacity: number,
+): Allocation {
   const result = new Map<string, Region>();
   const taken: Region[] = [...previous.values()];
   for (const [id, size] of wanted) {

@@ -13,8 +13,8 @@ import type {
   LocalFacts,
 } from './desired.ts';
 import {
-  emptyContents,
   type EndpointEntry,
+  emptyContents,
   type MapContents,
   type MeshAddressEntry,
   noMac,

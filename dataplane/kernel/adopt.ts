@@ -1,0 +1,58 @@
+/** Reads back what the maps hold, so that a process that starts changes only what differs. */
+import { formatIpv4 } from '../addresses.ts';
+import type { Allocation, Region } from '../state/allocate.ts';
+import { emptyContents, type MapContents } from '../state/map-contents.ts';
+import { ownersPerBucket } from '../state/owners.ts';
+import type { Maps } from './programs.ts';
+
+/** The contents of the maps as `compile` would give them. Tables are those that frontends refer to. */
+export function readContents(maps: Maps): MapContents {
+  const contents = emptyContents();
+  for (const [slot, node] of maps.nodes.lookupBatch()) if (node.vtep !== 0) contents.nodes.set(slot, node);
+  for (const [slot, endpoint] of maps.endpoints.lookupBatch()) {
+    if (endpoint.kind !== 0) contents.endpoints.set(slot, endpoint);
+  }
+  for (const [address, entry] of maps.meshAddresses.lookupBatch()) contents.meshAddresses.set(address, entry);
+  for (const [key, slot] of maps.frontendSlots.lookupBatch()) {
+    const protocol = key.protocol === 6 ? 'tcp' : 'udp';
+    contents.frontendSlots.set(`${formatIpv4(key.address)}:${key.port}/${protocol}`, { key, slot });
+  }
+  const referenced = new Set([...contents.frontendSlots.values()].map(({ slot }) => slot));
+  for (const slot of referenced) {
+    const frontend = maps.frontends.lookup(slot);
+    if (frontend === undefined) continue;
+    contents.frontends.set(slot, frontend);
+    if (!contents.tables.has(frontend.bucket_base)) {
+      contents.tables.set(
+        frontend.bucket_base,
+        readTable(maps, { base: frontend.bucket_base, size: frontend.bucket_mask + 1 }),
+      );
+    }
+  }
+  return contents;
+}
+
+function readTable(maps: Maps, region: Region): Uint32Array {
+  const table = new Uint32Array(region.size * ownersPerBucket);
+  for (let bucket = 0; bucket < region.size; bucket += 1) {
+    table.set(maps.buckets.lookup(region.base + bucket)?.owner ?? [], bucket * ownersPerBucket);
+  }
+  return table;
+}
+
+/** The regions that adopted frontends use, by the service that each frontend slot belongs to. */
+export function adoptedAllocation(
+  contents: MapContents,
+  services: readonly { readonly id: string; readonly publishes: readonly { readonly slot: number }[] }[],
+): Allocation {
+  const allocation = new Map<string, Region>();
+  for (const service of services) {
+    for (const { slot } of service.publishes) {
+      const frontend = contents.frontends.get(slot);
+      if (frontend === undefined) continue;
+      allocation.set(service.id, { base: frontend.bucket_base, size: frontend.bucket_mask + 1 });
+      break;
+    }
+  }
+  return allocation;
+}
