@@ -6,7 +6,7 @@ import { fastify } from 'fastify';
 import type { Logger } from 'pino';
 import { guardRoutes, type PeerOf, peerOfSocket, type Surface } from './access.ts';
 import { collectSchemas, documentationRoutes } from './documentation.ts';
-import { answerError, answerNotFound } from './failures.ts';
+import { answerError, answerMalformed, answerNotFound } from './failures.ts';
 import { apiLimits } from './limits.ts';
 import { attachmentRoutes } from './routes/attachments/routes.ts';
 import { clusterRoutes } from './routes/cluster/routes.ts';
@@ -45,6 +45,8 @@ export async function buildApp(options: AppOptions): Promise<Api> {
     handlerTimeout: apiLimits.handlerTime_ms,
     forceCloseConnections: true,
     exposeHeadRoutes: false,
+    frameworkErrors: answerError,
+    clientErrorHandler: answerMalformed,
     // A path of an attached namespace, percent-encoded, is the longest parameter.
     routerOptions: { maxParamLength: 3 * 1_024 },
   }) as unknown as Api;

@@ -1,4 +1,5 @@
 /** Whatever goes wrong in a request as an error of the catalogue; a caller never sees a stack trace. */
+import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { ShoalError, shoalError } from '../errors.ts';
 import { apiLimits } from './limits.ts';
@@ -46,4 +47,19 @@ export function answerNotFound(request: FastifyRequest, reply: FastifyReply): vo
     request,
     reply,
   );
+}
+
+/** Node's handler for bytes that are no HTTP request: one answer, if there is still somebody to read it, and done. */
+export function answerMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return;
+  const late = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
+  const reason = late ? 'it did not arrive in time' : 'it is not HTTP';
+  const body = JSON.stringify(shoalError('BAD_REQUEST', { reason }));
+  if (socket.writable) {
+    socket.write(
+      `HTTP/1.1 ${late ? '408 Request Timeout' : '400 Bad Request'}\r\nConnection: close\r\n` +
+        `Content-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    );
+  }
+  socket.destroy(error);
 }

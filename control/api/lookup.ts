@@ -14,51 +14,37 @@ function unknown(kind: Named | 'attachment', name: string): ShoalError {
   return shoalError('NOT_FOUND', { kind, name });
 }
 
-/** The one object that `matches`, the exact ones first. Throws when there is none or more than one. */
-function choose<T>(
-  candidates: readonly T[],
-  exact: (candidate: T) => boolean,
-  begins: (candidate: T) => boolean,
-  kind: Named | 'attachment',
-  ref: string,
-): T {
-  const found: T[] = [];
-  for (const candidate of candidates) {
-    if (exact(candidate)) return candidate;
-    if (begins(candidate)) found.push(candidate);
-  }
+/** The one of these. Throws when there is none, or more than one: `meant` says by what they were found. */
+function theOne<T>(found: readonly T[], kind: Named | 'attachment', ref: string, meant: string): T {
   const [first] = found;
   if (first === undefined) throw unknown(kind, ref);
   if (found.length > 1) {
-    throw shoalError('BAD_REQUEST', {
-      reason: `"${ref}" is the beginning of ${found.length} ${kind} ids; write more of it`,
-    });
+    throw shoalError('BAD_REQUEST', { reason: `"${ref}" is ${meant} of ${found.length} ${kind}s` });
   }
   return first;
 }
+
+const idBeginning = 'the beginning of the ids';
 
 /** The object of `kind` with this id, name or unique beginning of an id. Throws the kind's own not-found error. */
 export function find<K extends Named>(state: StateReader, kind: K, ref: string): Objects[K] {
   const exact = state.get(kind, ref) ?? state.byName(kind, ref);
   if (exact !== undefined) return exact;
-  return choose(
-    state.list(kind),
-    () => false,
-    (object) => object.id.startsWith(ref),
-    kind,
-    ref,
-  );
+  const begun = state.list(kind).filter((object) => object.id.startsWith(ref));
+  return theOne(begun, kind, ref, idBeginning);
 }
 
-/** The attachment with this id, namespace path or unique beginning of an id; `nodeId` decides between equal paths. */
+/** The attachment with this id, unique beginning of an id or, on this node (`nodeId`), namespace path. */
 export function findAttachment(state: StateReader, ref: string, nodeId: string): Objects['attachment'] {
-  return choose(
-    state.list('attachment'),
-    (attachment) => attachment.id === ref || (attachment.netns === ref && attachment.nodeId === nodeId),
-    (attachment) => attachment.id.startsWith(ref),
-    'attachment',
-    ref,
-  );
+  const exact = state.get('attachment', ref);
+  if (exact !== undefined) return exact;
+  const all = state.list('attachment');
+  if (ref.startsWith('/')) {
+    const here = all.filter((one) => one.netns === ref && one.nodeId === nodeId);
+    return theOne(here, 'attachment', ref, 'the namespace');
+  }
+  const begun = all.filter((one) => one.id.startsWith(ref));
+  return theOne(begun, 'attachment', ref, idBeginning);
 }
 
 /** Membership of a node that is in a cluster. Throws NOT_INITIALISED otherwise. */

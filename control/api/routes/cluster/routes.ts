@@ -15,7 +15,10 @@ export function clusterRoutes(app: Api, services: AgentServices): void {
 
   app.get(
     '/v1/cluster',
-    { config: { access: 'node' }, schema: { summary: 'The cluster', tags, response: answers(ClusterView) } },
+    {
+      config: { access: 'manager' },
+      schema: { summary: 'The cluster', tags, response: answers(ClusterView) },
+    },
     async () => {
       requireMember(cluster);
       const [object] = cluster.state.list('cluster');
