@@ -60,7 +60,8 @@ try {
   spec.setConstants({ min_bytes: 20 });
   // Each `using` closes what it holds at the end of this block: the link first, which detaches the program.
   using collection = spec.load();
-  using link = attachXdp(collection.program('count_packets'), LOOPBACK_IFINDEX, { onWarning: console.log });
+  const onWarning = (message: string) => console.log(message);
+  using link = attachXdp(collection.program('count_packets'), LOOPBACK_IFINDEX, { onWarning });
   console.log(`program ${link.info().programId} is attached in ${link.mode} mode`);
   execFileSync('ip', ['link', 'set', 'lo', 'up']);
   await sendDatagrams();

@@ -277,8 +277,9 @@ export class BpfMap<K = Uint8Array, V = Uint8Array> {
 
   /**
    * All entries, each a fresh copy. Other writers may be at work meanwhile: an entry that is there all the time is
-   * given, save where the map type lacks batches and its own writers make the kernel start over; then at most
-   * `maxEntries` are given and some may come twice. Deleting what was just given is safe.
+   * given, save where the kernel walks by key (LPM tries, types without batches) and a deletion makes it start over;
+   * the iteration then ends after about twice `maxEntries`, and some may come twice. Deleting what was just given is
+   * safe.
    */
   *entries(): Generator<[K, V], void, void> {
     this.#requirePerCpu(false, 'entries');
