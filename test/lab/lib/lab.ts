@@ -22,6 +22,7 @@ import {
   prepareNamespaceDirectory,
   setLinkState,
   setOffloads,
+  setWire,
 } from './network.ts';
 import { openRun, type RunRecord, runDirectory, saveRecord } from './registry.ts';
 import { removeCrashedRuns, removeRun } from './teardown.ts';
@@ -187,6 +188,7 @@ export class Lab implements AsyncDisposable, Disposable {
     addVeth({ namespace: host.namespace, name, mac }, { namespace, name: port }, mtu_bytes);
     addBridgePort(namespace, to.bridge, port);
     setOffloads(namespace, port, { gro: true, txChecksum: false });
+    setWire(namespace, port);
     setOffloads(host.namespace, name, { gro: true });
     if (options.address === undefined) return;
     addAddress(host.namespace, name, options.address);

@@ -1,8 +1,20 @@
 /**
- * Links, addresses and offloads of a lab's namespaces: the only file that knows which tool makes them (iproute2 and
- * ethtool). A namespace is given by its name under `/run/netns`.
+ * Links, addresses and offloads of a lab's namespaces: the only file that knows what makes them (netlink-ts, and
+ * iproute2 for the names of namespaces and for loading an XDP program). A namespace is given by its name under
+ * `/run/netns`. All of it is synchronous, so that it also works in the last moment of a process.
  */
 import { existsSync, mkdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import {
+  addresses,
+  ethtool,
+  links,
+  type NetlinkRequest,
+  NetlinkSocket,
+  netns,
+  type Offloads,
+  routes,
+} from 'netlink-ts';
 import { runCommand } from './command.ts';
 
 const netnsDirectory = '/run/netns';
@@ -43,9 +55,7 @@ export function unnameNamespace(namespace: string): void {
 
 /** The mark that says which run a namespace belongs to (the alias of its loopback device), if it has one. */
 export function readNamespaceMark(namespace: string): string | undefined {
-  const output = runCommand('ip', ['-n', namespace, '-j', 'link', 'show', 'dev', 'lo']);
-  const links = JSON.parse(output) as { ifalias?: string }[];
-  return links[0]?.ifalias;
+  return ask(namespace, links.get('lo')).alias;
 }
 
 /** One end of a veth pair. */
@@ -57,61 +67,59 @@ export interface VethEnd {
 
 /** Makes a veth pair with each end in its namespace, both up. */
 export function addVeth(a: VethEnd, b: VethEnd, mtu_bytes: number): void {
-  const end = (e: VethEnd): string[] => [
-    ...['name', e.name, 'mtu', String(mtu_bytes)],
-    ...(e.mac === undefined ? [] : ['address', e.mac]),
-    ...['netns', e.namespace],
-  ];
-  runCommand('ip', ['link', 'add', ...end(a), 'type', 'veth', 'peer', ...end(b)]);
-  for (const { namespace, name } of [a, b]) runCommand('ip', ['-n', namespace, 'link', 'set', name, 'up']);
+  using far = netns.open(b.namespace);
+  const end = ({ name, mac }: VethEnd) => ({ name, mtu_bytes, ...(mac === undefined ? {} : { mac }) });
+  ask(a.namespace, links.create({ kind: 'veth', ...end(a), peer: { ...end(b), netns: far } }));
+  // Only now: a veth cannot come up before it has its peer.
+  for (const { namespace, name } of [a, b]) setLinkState(namespace, name, 'up');
 }
 
-/** Makes a bridge that forwards at once: no spanning tree, no multicast snooping. */
+/** Makes a bridge that forwards at once: no spanning tree. */
 export function addBridge(namespace: string, name: string, mtu_bytes: number): void {
-  batch(namespace, [
-    `link add ${name} mtu ${mtu_bytes} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`,
-    `link set ${name} up`,
-  ]);
+  ask(namespace, links.create({ kind: 'bridge', name, mtu_bytes, stp: false, up: true }));
 }
 
 /** Makes a link a port of a bridge. */
 export function addBridgePort(namespace: string, bridge: string, port: string): void {
-  runCommand('ip', ['-n', namespace, 'link', 'set', port, 'master', bridge]);
+  ask(namespace, links.set(port, { master: bridge }));
 }
 
 /** Adds `192.0.2.1/24` to a link. */
 export function addAddress(namespace: string, link: string, address: string): void {
-  const noDad = address.includes(':') ? ['nodad'] : [];
-  runCommand('ip', ['-n', namespace, 'address', 'add', address, 'dev', link, ...noDad]);
+  ask(namespace, addresses.add({ link, address, noDad: address.includes(':') }));
 }
 
 /** Adds a route; `destination` is a prefix or `default`. */
 export function addRoute(namespace: string, destination: string, gateway: string): void {
-  runCommand('ip', ['-n', namespace, 'route', 'add', destination, 'via', gateway]);
+  ask(namespace, routes.add({ destination, gateway }));
 }
 
 /** Sets a link up or down. */
 export function setLinkState(namespace: string, link: string, state: 'up' | 'down'): void {
-  runCommand('ip', ['-n', namespace, 'link', 'set', link, state]);
-}
-
-/** Offloads that a lab changes. */
-export interface Offloads {
-  readonly gro?: boolean;
-  readonly txChecksum?: boolean;
+  ask(namespace, links.set(link, { up: state === 'up' }));
 }
 
 /**
  * Switches offloads of a link. GRO gives a veth its NAPI, without which frames that XDP sends to its peer are
  * dropped; without transmit checksums a veth sends whole checksums and no super-frames, as a wire would.
  */
-export function setOffloads(namespace: string, link: string, offloads: Offloads): void {
-  const flag = (name: string, value: boolean | undefined): string[] =>
-    value === undefined ? [] : [name, value ? 'on' : 'off'];
-  const changes = [...flag('gro', offloads.gro), ...flag('tx', offloads.txChecksum)];
-  runCommand('nsenter', [`--net=${namespacePath(namespace)}`, 'ethtool', '-K', link, ...changes]);
+export function setOffloads(namespace: string, link: string, offloads: Partial<Offloads>): void {
+  ethtool.setOffloads(link, offloads, { netns: namespace });
 }
 
-function batch(namespace: string, lines: readonly string[]): void {
-  runCommand('ip', ['-n', namespace, '-batch', '-'], `${lines.join('\n')}\n`);
+/** The program of wire.bpf.c, as `make -C bpf` builds it. */
+const wireObject = fileURLToPath(new URL('../../../build/bpf/wire.bpf.o', import.meta.url));
+
+/**
+ * Makes a veth take in what its peer sends by XDP_TX, as a wire would.
+ * @throws Error if the program has not been built
+ */
+export function setWire(namespace: string, link: string): void {
+  if (!existsSync(wireObject)) throw new Error(`${wireObject} is missing: run 'npm run build'`);
+  runCommand('ip', ['-n', namespace, 'link', 'set', link, 'xdpdrv', 'object', wireObject, 'section', 'xdp']);
+}
+
+function ask<T>(namespace: string, request: NetlinkRequest<T>): T {
+  using socket = NetlinkSocket.open({ netns: namespace });
+  return socket.requestSync(request);
 }
