@@ -137,7 +137,9 @@ t.test('the client says what is wrong with the other end', async (t) => {
   t.match(await fails(join(folder, 'notes.txt')), /^UNREACHABLE: no agent answers at/);
   const path = join(folder, 'other.sock');
   const serve = async (answer: string) => {
-    const server = createServer((socket) => socket.on('error', () => undefined).end(answer));
+    const server = createServer((socket) => {
+      socket.on('error', () => undefined).on('data', () => socket.end(answer));
+    });
     await new Promise<void>((resolve) => server.listen(path, resolve));
     const text = await fails(path);
     await new Promise((resolve) => server.close(resolve));
