@@ -1,6 +1,7 @@
 /** Tests of the lab itself: what the other lab tests, the demo and the bench stand on. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -10,8 +11,12 @@ import { ForeignNamespaceError } from './lib/teardown.ts';
 import { edgeLab } from './lib/topology.ts';
 import { connectMany, startBulkServer, startEchoServer, startTransfer } from './lib/traffic.ts';
 
-const childScript = fileURLToPath(new URL('./lab-child.ts', import.meta.url));
+const childScript = fixture('lab-child.ts');
 const cleanupScript = fileURLToPath(new URL('./lib/cleanup.ts', import.meta.url));
+
+function fixture(name: string): string {
+  return fileURLToPath(new URL(`./fixtures/${name}`, import.meta.url));
+}
 
 function namespaces(): string[] {
   const lines = execFileSync('ip', ['netns', 'list'], { encoding: 'utf8' }).split('\n');
@@ -136,6 +141,29 @@ t.test('frames that reach a host carry whole checksums', async (t) => {
   t.match(atClient.logs(), /incorrect -> /, 'the client leaves them to its device');
   t.match(atNode.logs(), /cksum 0x[0-9a-f]{4} \(correct\)/, 'the switch completes them');
   t.notMatch(atNode.logs(), /incorrect -> /);
+});
+
+t.test('what an XDP program on a node sends back reaches the client', async (t) => {
+  await using edge = await edgeLab({ name: 'libt-xdp', nodes: 1 });
+  const node = edge.node(1);
+  const object = join(node.directory, 'reflector.bpf.o');
+  const clang = existsSync('/usr/bin/clang-19') ? 'clang-19' : 'clang';
+  const headers = `/usr/include/${execFileSync('uname', ['-m'], { encoding: 'utf8' }).trim()}-linux-gnu`;
+  execFileSync(clang, [
+    '-O2',
+    '-g',
+    '-target',
+    'bpf',
+    '-I',
+    headers,
+    '-c',
+    fixture('reflector.bpf.c'),
+    '-o',
+    object,
+  ]);
+  await node.run('ip', ['link', 'set', 'eth0', 'xdpdrv', 'object', object, 'section', 'xdp']);
+  const answer = await edge.client.run(process.execPath, [fixture('udp-once.ts'), '192.0.2.1', '7', 'hello']);
+  t.equal(answer, 'hello\n');
 });
 
 t.test('a transfer is compared with what its seed gives', async (t) => {
