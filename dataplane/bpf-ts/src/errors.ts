@@ -11,8 +11,7 @@ export type OwnCode =
   | 'MAP_INCOMPATIBLE'
   | 'BAD_OBJECT'
   | 'BAD_ARGUMENT'
-  | 'CLOSED'
-  | 'LIMIT';
+  | 'CLOSED';
 
 const errnoNames = new Map<number, string>();
 for (const [name, value] of Object.entries(os.constants.errno)) {

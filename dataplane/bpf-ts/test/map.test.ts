@@ -54,7 +54,7 @@ const value: layout.flow_value = {
   tiny: -3,
   on: true,
   reason: layout.verdict_reason.REASON_BLOCKED,
-  mark: layout.wide_mark.MARK_LOW,
+  mark: layout.sparse_mark.MARK_LOW,
   history: [1, 2, 3],
   grid: [
     [1, 2, 3],
