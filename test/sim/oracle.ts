@@ -43,6 +43,11 @@ export class Oracle {
     return this.#newest;
   }
 
+  /** An index at which that membership was in force. */
+  get newestConfIndex(): number {
+    return this.#newestIndex;
+  }
+
   /** A node (re)starts: its commit index may be lower than before. */
   restarted(id: number): void {
     this.#commits.delete(id);
@@ -137,7 +142,7 @@ export class Oracle {
         `state machine safety: ${id} differs at ${applied}: ${confState}, others ${known.confState}`,
       );
     }
-    if (applied > this.#newestIndex) {
+    if (applied > this.#newestIndex && confState !== JSON.stringify(this.#newest)) {
       this.#newestIndex = applied;
       this.#newest = machine.confState;
     }

@@ -39,7 +39,7 @@ export function randomSettings(random: Random): Settings {
     ids: ALL_IDS,
     voters: ALL_IDS.slice(0, random.pick([1, 2, 3, 3, 5])),
     config: {
-      electionTicks: 10,
+      electionTicks: random.pick([4, 10]),
       heartbeatTicks: random.pick([1, 3]),
       asyncStorageWrites: random.chance(0.5),
       maxMessageBytes,
@@ -66,7 +66,7 @@ export function randomSettings(random: Random): Settings {
     writes: some(0.02, 0.3),
     reads: some(0, 0.05),
     crashes: isHard ? some(0, 0.004) : 0.0005,
-    partitions: some(0, 0.005),
+    partitions: some(0, 0.01),
     heals: some(0.002, 0.02),
     confChanges: random.chance(0.7) ? some(0.001, 0.02) : 0,
     compactions: some(0, 0.03),

@@ -43,25 +43,18 @@ export class RawNode {
   /** Synchronous mode: what `advance` reports to this node itself. */
   #stepsOnAdvance: Message[] = [];
 
-  /** Starts or restarts a node from its storage. Throws `INVALID_CONFIG`, or `INVARIANT` for bad storage. */
+  /**
+   * Starts or restarts a node from its storage. Throws `INVALID_CONFIG`, or `INVARIANT` if the storage has lost
+   * entries that were committed.
+   */
   constructor(config: Config) {
     const resolved = resolveConfig(config);
     const { hardState, confState } = resolved.storage.initialState();
     const raft = new Raft(resolved);
     restoreMembership(raft, confState);
-    const { log } = raft;
-    if (hardState.term > 0 || hardState.vote > 0 || hardState.commit > 0) {
-      if (hardState.commit < log.committed || hardState.commit > log.lastIndex()) {
-        const range = `[${log.committed}, ${log.lastIndex()}]`;
-        invariantBroken(
-          `node ${raft.id} stored commit index ${hardState.commit}, outside of its log ${range}`,
-        );
-      }
-      log.committed = hardState.commit;
-      raft.term = hardState.term;
-      raft.vote = hardState.vote;
-    }
-    if (resolved.applied > 0) log.appliedTo(resolved.applied, 0);
+    raft.term = hardState.term;
+    raft.vote = hardState.vote;
+    restorePositions(raft, hardState.commit, resolved.applied);
     raft.becomeFollower(raft.term, 0);
     this.#raft = raft;
     this.#asynchronous = resolved.asyncStorageWrites;
@@ -239,4 +232,19 @@ export class RawNode {
     assertSafeInteger(ticks, 'ticks');
     this.#raft.randomizedElectionTicks = ticks;
   }
+}
+
+/**
+ * Sets the commit and apply positions at a restart. What was applied, or is part of a snapshot, was committed,
+ * even if the stored commit index is older: that one need not be durable.
+ */
+function restorePositions({ id, log }: Raft, commit: number, applied: number): void {
+  const committed = Math.max(commit, applied, log.committed);
+  if (committed > log.lastIndex()) {
+    invariantBroken(
+      `node ${id} stored commit index ${commit} and applied index ${applied}, but its log ends at ${log.lastIndex()}`,
+    );
+  }
+  log.committed = committed;
+  if (applied > log.applied) log.appliedTo(applied, 0);
 }

@@ -8,7 +8,8 @@ import { type Message, NO_BYTES } from './types.ts';
 
 /** Leader: takes a read. Throws `READ_DROPPED` if too many are waiting. */
 export function handleReadIndex(raft: Raft, request: Message): void {
-  if (raft.tracker.isSingleton) {
+  // Not if the only voter is another node: a leader that was removed does not learn when that one leads.
+  if (raft.tracker.isSingleton && raft.tracker.membership.voters.has(raft.id)) {
     answerRead(raft, request, raft.log.committed);
     return;
   }
