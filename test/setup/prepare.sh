@@ -79,7 +79,10 @@ apt_install() { # package...
   return 1
 }
 apt_log() {
-  apt_output=${TMPDIR:-/tmp}/shoal-apt.$$.log
+  if [ -z "${apt_output:-}" ]; then
+    apt_output=$(mktemp)
+    trap 'rm -f "$apt_output"' EXIT
+  fi
   DEBIAN_FRONTEND=noninteractive apt-get -q -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120 "$@" \
     >"$apt_output" 2>&1 </dev/null
 }
@@ -92,15 +95,23 @@ prefer_clang_19() {
   fi
 }
 
-case $profile in
-  node) want_node_tools ;;
-  build) want_node_tools; want_build ;;
-  test | bench) want_node_tools; want_build; want_lab ;;
-  *) die "prepare.sh: unknown profile '$profile'; one of node, build, test, bench" ;;
-esac
+find_missing() {
+  missing=''
+  want_node_tools
+  case $profile in
+    node) ;;
+    build) want_build ;;
+    test | bench) want_build; want_lab ;;
+    *) die "prepare.sh: unknown profile '$profile'; one of node, build, test, bench" ;;
+  esac
+}
+
+find_missing
 if [ -n "$missing" ]; then
   prefer_clang_19
   apt_install || exit 1
+  find_missing
+  [ -z "$missing" ] || die "installed, but still not to be found:$missing; see to PATH, or reinstall them"
 fi
 if [ "$profile" = bench ]; then
   missing=''
@@ -108,7 +119,6 @@ if [ "$profile" = bench ]; then
   # One by one: a peer that cannot be had is named in the results, and the others run.
   for peer in $missing; do missing=" $peer"; apt_install || true; done
 fi
-[ -z "${apt_output:-}" ] || rm -f "$apt_output"
 
 # ---- Node ------------------------------------------------------------------------------------------------------
 
