@@ -71,6 +71,7 @@ apt_install() { # package...
     apt_log update || say "apt-get update failed (no network?): trying with the list there is"
     apt_updated=1
   fi
+  prefer_clang_19
   say "installing$missing"
   # shellcheck disable=SC2086 # a list of words on purpose
   apt_log install --yes --no-install-recommends $missing && return 0
@@ -108,7 +109,6 @@ find_missing() {
 
 find_missing
 if [ -n "$missing" ]; then
-  prefer_clang_19
   apt_install || exit 1
   find_missing
   [ -z "$missing" ] || die "installed, but still not to be found:$missing; see to PATH, or reinstall them"
