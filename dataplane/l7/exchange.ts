@@ -181,6 +181,7 @@ export class Exchange implements UpstreamUser {
       this.#fail(
         answers.endpointFailed(this.#service.name, 'closed the connection before its response was complete'),
       );
+      return;
     }
     if (!wasReady || this.#replay !== null) {
       // A pooled connection that the endpoint has closed says nothing about the endpoint.

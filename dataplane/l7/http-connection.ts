@@ -64,7 +64,8 @@ export class HttpConnection implements ClientConnection, ExchangeClient {
   }
 
   destroy(): void {
-    this.#socket.destroy();
+    // A reset, so that what is cut is not taken for whole.
+    this.#socket.resetAndDestroy();
   }
 
   mayKeepAlive(): boolean {

@@ -58,7 +58,8 @@ export class TlsConnection implements ClientConnection, UpstreamUser {
   }
 
   destroy(): void {
-    this.#socket.destroy();
+    // A reset, so that what is cut is not taken for whole.
+    this.#socket.resetAndDestroy();
   }
 
   connected(): void {
