@@ -233,6 +233,44 @@ t.test('nothing is left of a lab that is disposed', async (t) => {
   t.pass('a second time does nothing');
 });
 
+t.test('an agent is started, asked, killed and started again', async (t) => {
+  await using edge = await edgeLab({ name: 'libt-agent', nodes: 1 });
+  const program = fixture('agent-stand-in.ts');
+  const agent = await edge.lab.startAgent(edge.node(1), { program, args: ['--log-level', 'debug'] });
+  const flags = ['--data-dir', agent.dataDirectory, '--socket', agent.socket];
+  const expected = [...flags, '--advertise-addr', '192.0.2.1', '--uplink', 'eth0', '--log-level', 'debug'];
+  const status = (await agent.api('GET', '/v1/status')).body as { args: string[]; pid: number; host: string };
+  t.strictSame(status.args, expected);
+  t.equal(status.host, 'node1');
+  t.strictSame(await agent.api('POST', '/v1/echo', { some: 'body' }), {
+    status: 404,
+    body: { some: 'body' },
+  });
+  t.strictSame(await agent.cli('service', 'ls'), {
+    args: ['service', 'ls', '--format', 'json'],
+    socket: agent.socket,
+  });
+  await t.rejects(agent.cli('fail'), /node1: shoal fail failed with 1: refused/);
+  await t.rejects(agent.cli('table'), /shoal table did not print JSON but: not json/);
+  await t.rejects(agent.start(), /is running/);
+
+  agent.kill('SIGKILL');
+  t.match(await agent.process.waitForEnd(), { signal: 'SIGKILL' });
+  await t.rejects(agent.api('GET', '/v1/status'));
+  await agent.start();
+  await agent.restart();
+  const again = (await agent.api('GET', '/v1/status')).body as { pid: number };
+  t.not(again.pid, status.pid);
+  t.match(agent.logs(), `stand-in ${again.pid} listens`);
+  await agent.stop();
+  t.match(agent.process.ending, { code: 0 });
+
+  const broken = edge.lab.startAgent(edge.node(1), { program, args: ['--broken'] });
+  await t.rejects(broken, /node1: agent ended at its start \(exit 1\); its log ends with:\nwrong flag/);
+  const mute = edge.lab.startAgent(edge.node(1), { program, args: ['--mute'], timeout_ms: 1_500 });
+  await t.rejects(mute, /node1: agent does not answer on .*shoal\.sock \(still running\)/);
+});
+
 interface Child {
   readonly process: ChildProcess;
   readonly run: string;

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { ExecResult, Host } from './host.ts';
 import type { LabProcess } from './process.ts';
 
-const command = fileURLToPath(new URL('../../../control/cli/shoal.ts', import.meta.url));
+const ownProgram = fileURLToPath(new URL('../../../control/cli/shoal.ts', import.meta.url));
 const startTimeout_ms = 20_000;
 const requestTimeout_ms = 15_000;
 const responseLimit_bytes = 16 * 1024 * 1024;
@@ -17,6 +17,8 @@ export interface AgentOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** NIC that faces clients and nodes; `eth0` unless told. */
   readonly uplink?: string;
+  /** Path of the `shoal.ts` to run, such as another version's; this repository's unless told. */
+  readonly program?: string;
   /** How long it may take until it answers; 20 s unless told. */
   readonly timeout_ms?: number;
 }
@@ -40,6 +42,8 @@ export class AgentHandle {
   readonly host: Host;
   readonly dataDirectory: string;
   readonly socket: string;
+  /** Path of the `shoal.ts` that is run; change it before a restart to upgrade. */
+  program: string;
   readonly #options: AgentOptions;
   #process: LabProcess | undefined;
 
@@ -47,6 +51,7 @@ export class AgentHandle {
     this.host = host;
     this.dataDirectory = `${host.directory}/data`;
     this.socket = `${host.directory}/shoal.sock`;
+    this.program = options.program ?? ownProgram;
     this.#options = options;
   }
 
@@ -62,7 +67,7 @@ export class AgentHandle {
       throw new Error(`the agent of ${this.host.name} is running`);
     }
     const args = [
-      ...[command, 'agent', '--data-dir', this.dataDirectory, '--socket', this.socket],
+      ...[this.program, 'agent', '--data-dir', this.dataDirectory, '--socket', this.socket],
       ...['--advertise-addr', this.host.requiredAddress, '--uplink', this.#options.uplink ?? 'eth0'],
       ...(this.#options.args ?? []),
     ];
@@ -100,7 +105,7 @@ export class AgentHandle {
 
   /** Runs the command line as it is and returns code and output, failed or not. */
   tryCli(...args: string[]): Promise<ExecResult> {
-    return this.host.exec(process.execPath, [command, ...args], { env: { SHOAL_SOCKET: this.socket } });
+    return this.host.exec(process.execPath, [this.program, ...args], { env: { SHOAL_SOCKET: this.socket } });
   }
 
   /** Asks the API over the Unix socket: faster than a command. */
