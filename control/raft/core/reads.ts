@@ -8,11 +8,6 @@ import { type Message, NO_BYTES } from './types.ts';
 
 /** Leader: takes a read. Throws `READ_DROPPED` if too many are waiting. */
 export function handleReadIndex(raft: Raft, request: Message): void {
-  // Not if the only voter is another node: a leader that was removed does not learn when that one leads.
-  if (raft.tracker.isSingleton && raft.tracker.membership.voters.has(raft.id)) {
-    answerRead(raft, request, raft.log.committed);
-    return;
-  }
   if (raft.pendingReads.length + raft.readOnly.length >= raft.config.maxPendingReads) {
     raft.droppedReads += 1;
     throw new RaftError(
@@ -20,8 +15,9 @@ export function handleReadIndex(raft: Raft, request: Message): void {
       `node ${raft.id} has ${raft.config.maxPendingReads} reads waiting (maxPendingReads); ask again later`,
     );
   }
-  // Before its first own commit a leader does not know how far the log is committed.
-  if (raft.hasCommittedInTerm) confirmRead(raft, request);
+  // Before its first own commit a leader does not know how far the log is committed. Not even if it is the only
+  // voter: it may have been elected before it heard of the last commits of the leader before it.
+  if (raft.hasCommittedInTerm) serveRead(raft, request);
   else raft.pendingReads.push(request);
 }
 
@@ -30,7 +26,7 @@ export function releasePendingReads(raft: Raft): void {
   if (raft.pendingReads.length === 0 || !raft.hasCommittedInTerm) return;
   const requests = raft.pendingReads;
   raft.pendingReads = [];
-  for (const request of requests) confirmRead(raft, request);
+  for (const request of requests) serveRead(raft, request);
 }
 
 /** Leader: a heartbeat was answered; answers the reads that are confirmed by that. */
@@ -42,8 +38,8 @@ export function handleReadAcknowledgement(raft: Raft, from: number, context: Uin
   }
 }
 
-function confirmRead(raft: Raft, request: Message): void {
-  if (raft.config.readOnly === 'lease-based') {
+function serveRead(raft: Raft, request: Message): void {
+  if (raft.config.readOnly === 'lease-based' || isOnlyVoter(raft)) {
     answerRead(raft, request, raft.log.committed);
     return;
   }
@@ -61,4 +57,9 @@ function answerRead(raft: Raft, request: Message, index: number): void {
   response.index = index;
   response.entries = request.entries;
   raft.send(response);
+}
+
+/** A leader that was removed is not the only voter: it does not learn when the remaining one leads. */
+function isOnlyVoter(raft: Raft): boolean {
+  return raft.tracker.isSingleton && raft.tracker.membership.voters.has(raft.id);
 }
