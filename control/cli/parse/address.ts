@@ -13,19 +13,28 @@ export function isAddress(text: string): boolean {
   return dotted.test(text);
 }
 
-/** Why `text` is no address that shoal takes, when there is more to say than that it is malformed. */
+/** True for text that begins as an IPv6 address does, in brackets or with a second colon near by. */
+function looksLikeIpv6(text: string): boolean {
+  return (
+    /^(\[[0-9a-f:.]+\]|[0-9a-f]{0,4}:[0-9a-f]{0,4}:[0-9a-f:.]*[0-9a-f:])/i.test(text) &&
+    /::|\[|[a-f]/i.test(text)
+  );
+}
+
+/** Why text is no address that a host can have, when there is more to say than that it is malformed. */
 export function addressProblem(text: string): string | undefined {
-  if (/^\[?[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F.]*\]?$/.test(text)) return 'IPv6 is not supported yet';
-  return undefined;
+  if (looksLikeIpv6(text)) return 'IPv6 is not supported yet';
+  if (!isAddress(text)) return undefined;
+  const first = Number(text.split('.')[0]);
+  // RFC 1122 section 3.2.1.3 (this host), RFC 1112 section 4 (multicast, reserved).
+  return first === 0 || first >= 224 ? `no host can have the address ${text}` : undefined;
 }
 
 /** An IPv4 address that a host can have: not 0.0.0.0, multicast, reserved or broadcast. Throws {@link UsageError}. */
 export function parseAddress(flag: string, value: string): string {
-  const expected = 'an IPv4 address such as 192.0.2.10';
-  if (!isAddress(value)) throw new UsageError(flag, value, expected, addressProblem(value));
-  const first = Number(value.split('.')[0]);
-  if (first === 0 || first >= 224) {
-    throw new UsageError(flag, value, expected, 'no host can have this address');
+  const problem = addressProblem(value);
+  if (problem !== undefined || !isAddress(value)) {
+    throw new UsageError(flag, value, 'an IPv4 address such as 192.0.2.10', problem);
   }
   return value;
 }

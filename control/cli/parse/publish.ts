@@ -8,6 +8,15 @@ import { portFrom } from './number.ts';
 export const protocols = ['tcp', 'udp', 'http', 'tls'] as const;
 type Protocol = (typeof protocols)[number];
 
+/** How other tools spell "every address of every node". */
+const everyAddress = '0.0.0.0';
+
+/** Calls `fail` with the reason if no host can have the address. */
+function refuseUnusable(address: string, fail: (problem: string) => never): void {
+  const problem = addressProblem(address);
+  if (problem !== undefined) fail(problem);
+}
+
 /** A port to publish, in the words of the API. */
 export type PublishArgument = {
   address: string | null;
@@ -35,6 +44,7 @@ export function parsePublish(flag: string, value: string): PublishArgument {
   const address = first.includes('.') ? first : null;
   if (address !== null) {
     if (!isAddress(address)) fail(`"${address}" is not an IPv4 address`);
+    if (address !== everyAddress) refuseUnusable(address, fail);
     parts.shift();
   }
   if (parts.length === 0) fail('the port is missing');
@@ -46,8 +56,7 @@ export function parsePublish(flag: string, value: string): PublishArgument {
   });
   if (published === undefined) return fail();
   return {
-    // 0.0.0.0 is how other tools spell "every address of every node".
-    address: address === null || address === '0.0.0.0' ? null : parseAddress(flag, address),
+    address: address === everyAddress ? null : address,
     published,
     target: target ?? null,
     protocol: protocol as Protocol,
@@ -57,8 +66,8 @@ export function parsePublish(flag: string, value: string): PublishArgument {
 /** An endpoint, in the words of the API; `node: null` is a plain address that is reached by NAT. */
 export type EndpointArgument = { address: string; port: number; node: string | null };
 
-/** `ADDR:PORT[@NODE]`; with NODE (name or id) the address is local there. Throws {@link UsageError}. */
-export function parseEndpoint(flag: string, value: string): EndpointArgument {
+/** `ADDR:PORT[@NODE]` in its parts, and what refuses the value as a whole. Throws {@link UsageError}. */
+function splitEndpoint(flag: string, value: string): EndpointArgument & { fail: (problem: string) => never } {
   const expected = 'ADDR:PORT[@NODE], as in 127.0.0.1:8080@edge-1';
   const fail = (problem?: string): never => {
     throw new UsageError(flag, value, expected, problem);
@@ -66,31 +75,33 @@ export function parseEndpoint(flag: string, value: string): EndpointArgument {
   const [place = '', node, ...rest] = value.split('@');
   if (rest.length > 0) fail();
   if (node !== undefined && !isReference(node)) fail(`"${node}" is not a node's name or id`);
-  const problem = addressProblem(place);
-  if (problem !== undefined) fail(problem);
+  refuseUnusable(place, fail);
   const [address = '', portText, ...more] = place.split(':');
   if (more.length > 0) fail();
   if (!isAddress(address)) fail(`"${address}" is not an IPv4 address`);
-  if (portText === undefined) fail('the port is missing');
-  const port = portFrom(portText ?? '');
+  refuseUnusable(address, fail);
+  if (portText === undefined) return fail('the port is missing');
+  const port = portFrom(portText);
   if (port === undefined) return fail(`"${portText}" is not a port from 1 to 65535`);
-  parseAddress(flag, address);
-  if (node === undefined && address.startsWith('127.')) {
-    fail(`${address} is another machine's own on every node: name the node it is on`);
-  }
-  return { address, port, node: node ?? null };
+  return { address, port, node: node ?? null, fail };
 }
 
-/**
- * An endpoint to take away: as {@link parseEndpoint}, but a missing NODE means whichever node it is on, so that
- * the result then has none. Throws {@link UsageError}.
- */
+/** `ADDR:PORT[@NODE]`; with NODE (name or id) the address is local there. Throws {@link UsageError}. */
+export function parseEndpoint(flag: string, value: string): EndpointArgument {
+  const { fail, ...endpoint } = splitEndpoint(flag, value);
+  if (endpoint.node === null && endpoint.address.startsWith('127.')) {
+    fail(`${endpoint.address} is every machine's own: name the node it is on`);
+  }
+  return endpoint;
+}
+
+/** `ADDR:PORT[@NODE]` to take away; without NODE on whichever node it is. Throws {@link UsageError}. */
 export function parseEndpointReference(
   flag: string,
   value: string,
 ): { address: string; port: number; node?: string } {
-  const { address, port, node } = parseEndpoint(flag, value.includes('@') ? value : `${value}@any`);
-  return value.includes('@') && node !== null ? { address, port, node } : { address, port };
+  const { address, port, node } = splitEndpoint(flag, value);
+  return node === null ? { address, port } : { address, port, node };
 }
 
 /** `auto` (one from the pool), `none` (null) or the address to use. Throws {@link UsageError}. */
