@@ -1,6 +1,6 @@
 /** Tests of the lab itself: what the other lab tests, the demo and the bench stand on. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -84,6 +84,14 @@ t.test('a host is a machine of its own', async (t) => {
   t.equal(await two.run('cat', ['/etc/resolv.conf']), 'nameserver 192.0.2.53\n');
   t.strictSame((await one.run('ls', ['/sys/class/net'])).trim(), 'lo');
   t.match(await one.run('cat', ['/sys/fs/cgroup/cgroup.procs']), /^\d+/);
+  await one.run('test', ['-r', '/sys/kernel/btf/vmlinux']);
+  t.equal((await one.run('stat', ['-f', '-c', '%T', '/sys/fs/cgroup'])).trim(), 'cgroup2fs');
+  t.equal(
+    (await one.run('nsenter', [`--net=${two.netnsPath}`, 'readlink', '/proc/self/ns/net'])).trim(),
+    (await two.run('readlink', ['/proc/self/ns/net'])).trim(),
+    'and reaches a namespace made later by its path, as an agent does',
+  );
+  t.equal(readlinkSync(`/proc/${two.pid}/ns/net`), (await two.run('readlink', ['/proc/self/ns/net'])).trim());
   await one.run('mkdir', ['/sys/fs/bpf/mine']);
   t.ok(existsSync(`${one.bpffsPath}/mine`), 'its bpffs can be seen from outside');
   t.notOk(existsSync(`${two.bpffsPath}/mine`), 'and is not shared');

@@ -88,14 +88,14 @@ export class Host {
   address: string | undefined;
   /** Programs started with `spawn`, in order. */
   readonly processes: LabProcess[] = [];
-  readonly #holder: ChildProcess;
+  readonly #pid: number;
 
-  private constructor(spec: HostSpec, holder: ChildProcess) {
+  private constructor(spec: HostSpec, pid: number) {
     this.name = spec.name;
     this.namespace = spec.namespace;
     this.directory = spec.directory;
     this.cgroup = spec.cgroup;
-    this.#holder = holder;
+    this.#pid = pid;
   }
 
   /** Makes the namespaces. @throws Error if the network namespace's name is taken, or for want of rights */
@@ -118,7 +118,7 @@ export class Host {
     });
     const pid = await holderReady(holder, spec.name);
     nameNamespace(spec.namespace, pid);
-    return new Host(spec, holder);
+    return new Host(spec, pid);
   }
 
   /** `/run/netns/shoal-demo-node1`. */
@@ -126,9 +126,14 @@ export class Host {
     return namespacePath(this.namespace);
   }
 
+  /** A process that lives in the host's namespaces as long as it does: what `--pid` options want. */
+  get pid(): number {
+    return this.#pid;
+  }
+
   /** The host's bpffs as seen from outside; inside it is `/sys/fs/bpf`. */
   get bpffsPath(): string {
-    return `/proc/${this.#holder.pid}/root/sys/fs/bpf`;
+    return `/proc/${this.#pid}/root/sys/fs/bpf`;
   }
 
   /** Address of `eth0`. @throws Error if the host is not linked */
@@ -144,7 +149,7 @@ export class Host {
 
   /** The command line that runs `command` inside, for a person to copy. */
   commandLine(command: string): string {
-    return `nsenter --target ${this.#holder.pid} --net --mount --uts ${command}`;
+    return `nsenter --target ${this.#pid} --net --mount --uts ${command}`;
   }
 
   /** Runs a command to its end. An exit code other than 0 is a result, not an error. */
@@ -196,16 +201,7 @@ export class Host {
     stdio: ('pipe' | 'ignore' | number)[],
     options: ExecOptions,
   ): ChildProcess {
-    const enter = [
-      '--target',
-      String(this.#holder.pid),
-      '--net',
-      '--mount',
-      '--uts',
-      '/bin/sh',
-      '-c',
-      enterScript,
-    ];
+    const enter = ['--target', String(this.#pid), '--net', '--mount', '--uts', '/bin/sh', '-c', enterScript];
     return spawn('nsenter', [...enter, 'sh', options.cwd ?? process.cwd(), command, ...args], {
       detached: true,
       stdio,
