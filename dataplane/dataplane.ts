@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import type { XdpMode } from 'bpf-ts';
 import { links, NetlinkSocket } from 'netlink-ts';
 import { type MeshRanges, meshRanges } from './addresses.ts';
 import { adoptedAllocation, readContents } from './kernel/adopt.ts';
@@ -38,6 +39,8 @@ export type DataplaneOptions = {
   readonly dataDir: string;
   /** Name of the NIC that faces clients and other nodes. */
   readonly uplink: string;
+  /** How XDP runs on it; `auto`: in the driver, else generic with a warning. */
+  readonly xdpMode: XdpMode | 'auto';
   readonly cluster: {
     readonly id: string;
     readonly meshPool: string;
@@ -121,13 +124,14 @@ export class Dataplane {
           uplinkIfindex: uplink.index,
           meshIfindex: mesh.ifindex,
           uplinkMtu_bytes: uplink.mtu_bytes,
+          nodeRange: ranges.nodes,
           endpointRange: ranges.endpoints,
           hashSeed: hashSeed(options.cluster.id),
         },
       }),
     );
     programs.attachMesh(meshDevicePeer, mesh.ifindex);
-    const mode = programs.attachUplink(uplink.index) ?? 'adopted';
+    const mode = programs.attachUplink(uplink.index, options.xdpMode) ?? 'adopted';
     cleanup.move();
     return new Dataplane(options, socket, programs, ranges, uplink.index, mode);
   }

@@ -23,9 +23,12 @@ const volatile __u32 mesh_ifindex = 0;
 /* Largest IP packet of the uplink, bytes. */
 const volatile __u32 uplink_mtu_bytes = 1500;
 
+/* The range that nodes' mesh addresses come from, host order: base + node slot. */
+const volatile __u32 node_range_base = 0;
+const volatile __u32 node_range_mask = 0;
 /* The range that endpoints' own mesh addresses come from, host order: base + endpoint slot. */
 const volatile __u32 endpoint_range_base = 0;
-const volatile __u32 endpoint_range_mask = 0xffffffff;
+const volatile __u32 endpoint_range_mask = 0;
 
 /* Ports (host order) that NAT to plain addresses takes on this node's address. */
 const volatile __u32 nat_port_first = 61000;

@@ -88,6 +88,12 @@ static __always_inline int forward_on_flow(struct __sk_buff *skb, const struct p
 	return deliver_to_endpoint(skb, slot);
 }
 
+/* Whether the address is a node's own in the mesh: none but nodes can send from one. */
+static __always_inline int is_node(__be32 address)
+{
+	return bpf_ntohl(address) - node_range_base <= node_range_mask;
+}
+
 static __always_inline int begin_flow(struct __sk_buff *skb, const struct packet *packet, const struct stamp *stamp)
 {
 	struct endpoint *endpoint = find_endpoint(stamp->slot);
@@ -104,7 +110,12 @@ static __always_inline int begin_flow(struct __sk_buff *skb, const struct packet
 	forward.source = packet->source;
 	forward.source_port = packet->source_port;
 	forward.destination = endpoint->address;
-	forward.destination_port = frontend && frontend->target_port ? frontend->target_port : endpoint->port;
+	forward.destination_port = endpoint->port;
+	if (frontend && frontend->target_port)
+		forward.destination_port = frontend->target_port;
+	else if (!stamp->frontend && is_node(packet->source))
+		/* A node's own front end asks for the port that it means; attached namespaces get the endpoint's only. */
+		forward.destination_port = packet->destination_port;
 	forward.endpoint = stamp->slot;
 	forward.node = stamp->node;
 	forward.created_ns = bpf_ktime_get_ns();

@@ -42,6 +42,7 @@ export type ProgramConstants = {
   readonly uplinkIfindex: number;
   readonly meshIfindex: number;
   readonly uplinkMtu_bytes: number;
+  readonly nodeRange: Prefix;
   readonly endpointRange: Prefix;
   /** One per cluster. */
   readonly hashSeed: bigint;
@@ -94,6 +95,8 @@ export function setConstants(spec: CollectionSpec, constants: ProgramConstants):
     uplink_ifindex: constants.uplinkIfindex,
     mesh_ifindex: constants.meshIfindex,
     uplink_mtu_bytes: constants.uplinkMtu_bytes,
+    node_range_base: constants.nodeRange.base,
+    node_range_mask: 2 ** (32 - constants.nodeRange.length) - 1,
     endpoint_range_base: constants.endpointRange.base,
     endpoint_range_mask: 2 ** (32 - constants.endpointRange.length) - 1,
     nat_port_first: natPorts.first,
@@ -166,13 +169,13 @@ export class Programs implements Disposable {
   }
 
   /** Attaches the three programs of the uplink. Returns XDP's mode, undefined if an earlier link was taken over. */
-  attachUplink(ifindex: number): XdpMode | undefined {
+  attachUplink(ifindex: number, mode: XdpMode | 'auto'): XdpMode | undefined {
     // The handlers of what XDP passes up come first, so that nothing is stamped without a reader.
     this.#attachTcx('uplink_ingress', 'uplink_ingress', ifindex, 'ingress');
     this.#attachTcx('uplink_egress', 'uplink_egress', ifindex, 'egress');
     const program = this.#collection.program('uplink_xdp');
     const link = this.#ensureLink('uplink_xdp', program, ifindex, () =>
-      attachXdp(program, ifindex, { onWarning: this.#onWarning }),
+      attachXdp(program, ifindex, { mode, onWarning: this.#onWarning }),
     );
     return link.mode;
   }

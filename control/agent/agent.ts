@@ -1,0 +1,179 @@
+/**
+ * The agent: the one long-running process of a node. This file puts its parts together; `Member` is what it does
+ * while the node belongs to a cluster.
+ */
+import { networkInterfaces } from 'node:os';
+import { requireKernel } from 'bpf-ts';
+import type { Logger } from 'pino';
+import { buildApp } from '../api/app.ts';
+import type { AgentServices, DataplaneServices } from '../api/services.ts';
+import { listenOnSocket } from '../api/socket.ts';
+import { Cluster } from '../cluster/cluster.ts';
+import type { ClusterFacade } from '../cluster/types.ts';
+import { shoalError } from '../errors.ts';
+import { attach, detach } from './attachments.ts';
+import type { AgentConfig } from './config.ts';
+import { makeLog } from './log.ts';
+import { Member } from './member.ts';
+
+/** Oldest kernel that the data plane runs on. */
+const oldestKernel = { major: 6, minor: 1 };
+
+/** Runs the agent until the process is told to end by SIGTERM or SIGINT. The data plane goes on without it. */
+export async function runAgent(config: AgentConfig): Promise<void> {
+  requireKernel(oldestKernel);
+  const log = makeLog(config.log);
+  const cluster = await Cluster.open({
+    dataDir: config.dataDir,
+    nodeName: config.nodeName,
+    advertiseAddress: config.advertiseAddress,
+    controlPort: config.controlPort,
+    log: log.child({ part: 'cluster' }),
+    raft: config.timing,
+  });
+  const agent = new Agent(config, cluster, log);
+  try {
+    await agent.start();
+    await untilToldToEnd(log);
+  } finally {
+    await agent.stop();
+    await cluster.close();
+  }
+}
+
+function untilToldToEnd(log: Logger): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.once(signal, () => {
+        log.info({ signal }, 'the agent ends; the data plane goes on forwarding');
+        resolve();
+      });
+    }
+  });
+}
+
+/** The parts of one running agent. */
+class Agent {
+  readonly #config: AgentConfig;
+  readonly #cluster: ClusterFacade;
+  readonly #log: Logger;
+  readonly #apps: { close(): Promise<unknown> }[] = [];
+  #member: Member | undefined;
+
+  constructor(config: AgentConfig, cluster: ClusterFacade, log: Logger) {
+    this.#config = config;
+    this.#cluster = cluster;
+    this.#log = log;
+  }
+
+  async start(): Promise<void> {
+    const services = this.#services();
+    const log = this.#log.child({ part: 'api' });
+    const remote = await buildApp({ services, surface: 'remote', log });
+    this.#apps.push(remote);
+    this.#cluster.setHttpHandler((request, response) => remote.routing(request, response));
+    this.#enter();
+    const local = await buildApp({ services, surface: 'local', log });
+    this.#apps.push(local);
+    const { socketPath, socketGroup } = this.#config;
+    await listenOnSocket(local, {
+      path: socketPath,
+      ...(socketGroup === undefined ? {} : { group: socketGroup }),
+    });
+    this.#log.info({ socket: socketPath, membership: this.#cluster.membership.state }, 'agent ready');
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#apps.map((app) => app.close()));
+    await this.#member?.stop({ remove: false });
+  }
+
+  /** Takes up the membership, if there is one. */
+  #enter(): void {
+    const { membership } = this.#cluster;
+    if (membership.state !== 'member' || this.#member !== undefined) return;
+    this.#member = new Member({
+      config: this.#config,
+      cluster: this.#cluster,
+      nodeId: membership.nodeId,
+      clusterId: membership.clusterId,
+      log: this.#log,
+      uplinkAddresses: () => uplinkAddresses(this.#config.uplink),
+    });
+  }
+
+  #requireMember(): { member: Member; nodeId: string } {
+    const { membership } = this.#cluster;
+    if (this.#member === undefined || membership.state !== 'member') throw shoalError('NOT_INITIALISED');
+    return { member: this.#member, nodeId: membership.nodeId };
+  }
+
+  #services(): AgentServices {
+    const cluster = this.#cluster;
+    return {
+      cluster: this.#clusterServices(),
+      dataplane: this.#dataplaneServices(),
+      uplinkAddresses: () => uplinkAddresses(this.#config.uplink),
+      attach: (request) => {
+        const { member, nodeId } = this.#requireMember();
+        return attach(cluster, member, nodeId, request);
+      },
+      detach: (id) => detach(cluster, this.#requireMember().member, id),
+    };
+  }
+
+  /** The cluster facade, with what this node must do besides when it enters or leaves. */
+  #clusterServices(): AgentServices['cluster'] {
+    const cluster = this.#cluster;
+    return {
+      get membership() {
+        return cluster.membership;
+      },
+      get state() {
+        return cluster.state;
+      },
+      init: async (options) => {
+        await cluster.init(options);
+        this.#enter();
+      },
+      join: async (options) => {
+        await cluster.join(options);
+        this.#enter();
+      },
+      leave: async (options) => {
+        await cluster.leave(options);
+        const member = this.#member;
+        this.#member = undefined;
+        await member?.stop({ remove: true });
+      },
+      propose: (command, options) => cluster.propose(command, options),
+      leader: () => cluster.leader(),
+      issueJoinToken: (role) => cluster.issueJoinToken(role),
+      waitApplied: (version, options) => cluster.waitApplied(version, options),
+    };
+  }
+
+  #dataplaneServices(): DataplaneServices {
+    const dataplane = () => this.#requireMember().member.dataplane;
+    const nodeName = (slot: number): string =>
+      this.#cluster.state.list('node').find((node) => node.slot === slot)?.name ?? `slot ${slot}`;
+    return {
+      summary: async () => {
+        const { packets, ...facts } = dataplane().summary();
+        return { ...facts, packets, counters: this.#requireMember().member.counters() };
+      },
+      drops: async () => dataplane().drops(),
+      flows: async (limit) => {
+        const { flows, ...counts } = dataplane().flows(limit);
+        return { ...counts, flows: flows.map(({ viaNode, ...row }) => ({ ...row, via: nodeName(viaNode) })) };
+      },
+    };
+  }
+}
+
+/** IPv4 addresses of an interface now. */
+function uplinkAddresses(name: string): string[] {
+  return (networkInterfaces()[name] ?? [])
+    .filter(({ family }) => family === 'IPv4')
+    .map(({ address }) => address);
+}

@@ -1,0 +1,69 @@
+/** The L7 front end of this node, fed from the store. */
+import type { Logger } from 'pino';
+import { formatIpv4, meshRanges } from '../../dataplane/addresses.ts';
+import { planL7 } from '../../dataplane/l7/plan.ts';
+import { L7Server } from '../../dataplane/l7/server.ts';
+import { type Cluster, type Endpoint, eligible } from '../store/objects.ts';
+import type { StoreReader } from './desired.ts';
+
+/** How long open requests may go on when the front end closes. */
+const drain_ms = 1_000;
+
+/**
+ * Where this node reaches an endpoint: one of its own, or a plain one, at its address; an attached one at its
+ * address in the mesh; a process of another node through the mesh, at the endpoint's mesh address.
+ */
+export function connectAddress(
+  endpoint: Endpoint,
+  selfId: string,
+  cluster: Cluster,
+): { address: string; port: number } {
+  const { address, port, slot } = endpoint;
+  const direct = endpoint.nodeId === null || endpoint.nodeId === selfId || endpoint.attachmentId !== null;
+  if (direct) return { address, port };
+  return { address: formatIpv4(meshRanges(cluster.meshPool).endpoints.base + slot), port };
+}
+
+/** Serves the ports that are published as http or tls. */
+export class FrontEnd {
+  readonly #server: L7Server;
+  readonly #log: Logger;
+  /** Listeners that could not be opened when last tried, so that each is logged once. */
+  #failed = '';
+
+  constructor(nodeName: string, log: Logger) {
+    this.#log = log;
+    this.#server = new L7Server({
+      via: nodeName,
+      onAccess: (event) => log.debug(event, 'request'),
+    });
+  }
+
+  /** Counters of connections, requests and refusals. */
+  counters(): Record<string, number> {
+    return this.#server.counters();
+  }
+
+  /** Takes over what the store says now. */
+  async update(store: StoreReader, selfId: string, cluster: Cluster): Promise<void> {
+    const config = planL7({
+      services: store.list('service'),
+      endpoints: store.list('endpoint'),
+      nodes: store.list('node'),
+      selfNodeId: selfId,
+      eligible,
+      connectAddress: (endpoint) => connectAddress(endpoint, selfId, cluster),
+    });
+    const { failed } = await this.#server.apply(config);
+    const text = failed
+      .map(({ listener, error }) => `${listener.address ?? '*'}:${listener.port}: ${error.message}`)
+      .join('; ');
+    if (text !== '' && text !== this.#failed)
+      this.#log.error(`published ports that cannot be opened: ${text}`);
+    this.#failed = text;
+  }
+
+  async close(): Promise<void> {
+    await this.#server.close(drain_ms);
+  }
+}

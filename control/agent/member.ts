@@ -1,0 +1,193 @@
+/**
+ * What an agent does while its node is a member of a cluster: follows the store and makes the data plane, the name
+ * server, the L7 front end and the health checks as it says.
+ *
+ * One change at a time is taken from the watch stream; changes that arrive while one is applied are taken together.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { Dataplane } from '../../dataplane/dataplane.ts';
+import type { ClusterFacade } from '../cluster/types.ts';
+import { HealthChecker } from '../health/checker.ts';
+import { planChecks } from '../health/plan.ts';
+import type { Cluster, Node } from '../store/objects.ts';
+import { AppliedVersion } from './applied-version.ts';
+import type { AgentConfig } from './config.ts';
+import { desiredState } from './desired.ts';
+import { FrontEnd } from './front-end.ts';
+import { Resolvers } from './resolvers.ts';
+
+/** Pause after a change that could not be applied, before it is tried again. */
+const retry_ms = 1_000;
+
+export type MemberOptions = {
+  readonly config: AgentConfig;
+  readonly cluster: ClusterFacade;
+  readonly nodeId: string;
+  readonly clusterId: string;
+  readonly log: Logger;
+  /** Addresses of the uplink now. */
+  readonly uplinkAddresses: () => string[];
+};
+
+/** This node's part in the cluster. */
+export class Member {
+  readonly #options: MemberOptions;
+  readonly #stopping = new AbortController();
+  readonly #resolvers: Resolvers;
+  readonly #frontEnd: FrontEnd;
+  readonly #checker: HealthChecker;
+  #dataplane: Dataplane | undefined;
+  /** Why the data plane is not up, if it is not. */
+  #problem = 'the data plane has not been set up yet';
+  #appliedVersion = 0;
+  readonly #remembered: AppliedVersion;
+  readonly #waiters = new Set<() => void>();
+  readonly #running: Promise<void>;
+
+  constructor(options: MemberOptions) {
+    const { config, cluster, log } = options;
+    this.#options = options;
+    this.#remembered = new AppliedVersion(config.dataDir, options.clusterId);
+    this.#resolvers = new Resolvers({
+      address: config.dns.address,
+      upstreams: config.dns.upstreams,
+      log: log.child({ part: 'dns' }),
+    });
+    this.#frontEnd = new FrontEnd(config.nodeName, log.child({ part: 'l7' }));
+    this.#checker = new HealthChecker({
+      signal: this.#stopping.signal,
+      onReports: async (reports) => {
+        await cluster.propose({ type: 'endpoint.health', reports });
+      },
+    });
+    this.#running = this.#run();
+  }
+
+  /** The data plane, or an error that says why there is none. */
+  get dataplane(): Dataplane {
+    if (this.#dataplane === undefined) throw new Error(this.#problem);
+    return this.#dataplane;
+  }
+
+  /** Counters of the parts, for `shoal status`. */
+  counters(): Record<string, Record<string, number>> {
+    return {
+      dns: this.#resolvers.counters(),
+      l7: this.#frontEnd.counters(),
+      health: { ...this.#checker.counters },
+    };
+  }
+
+  /** Resolves once this node has applied `version`. Rejects with `signal`'s reason when it aborts first. */
+  async applied(version: number, signal: AbortSignal): Promise<void> {
+    while (this.#appliedVersion < version) {
+      signal.throwIfAborted();
+      await new Promise<void>((resolve) => {
+        const wake = (): void => {
+          this.#waiters.delete(wake);
+          signal.removeEventListener('abort', wake);
+          resolve();
+        };
+        this.#waiters.add(wake);
+        signal.addEventListener('abort', wake, { once: true });
+      });
+    }
+  }
+
+  /** Stops. The data plane goes on forwarding, or is taken away with `remove`. */
+  async stop(options: { remove: boolean }): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+    this.#checker.close();
+    await Promise.all([this.#resolvers.close(), this.#frontEnd.close()]);
+    if (options.remove) await this.#dataplane?.remove();
+    else this.#dataplane?.close();
+  }
+
+  async #run(): Promise<void> {
+    const { cluster, log } = this.#options;
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      try {
+        await this.#resolvers.refreshUpstreams();
+        for await (const event of cluster.watch(0, { signal })) {
+          // What came while the last change was applied is in the state already.
+          if (event.index >= this.#appliedVersion) await this.#apply(cluster.state.version);
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#problem = (error as Error).message;
+        log.error({ err: error }, `the state could not be applied: it is tried again in ${retry_ms} ms`);
+        await sleep(retry_ms, undefined, { signal }).catch(() => {});
+      }
+    }
+  }
+
+  async #apply(version: number): Promise<void> {
+    const { cluster, nodeId, log } = this.#options;
+    const { state } = cluster;
+    const clusterObject = state.cluster();
+    const self = state.get('node', nodeId);
+    if (clusterObject === undefined || self === undefined) return;
+    // The log may still be replayed: the kernel must not be taken back to an older state.
+    if (version < this.#remembered.value) return;
+    this.#dataplane ??= await this.#openDataplane(clusterObject, self);
+    const desired = desiredState(state, nodeId);
+    if (desired === undefined) return;
+    const changes = await this.#dataplane.apply(desired);
+    this.#resolvers.update({
+      meshPool: clusterObject.meshPool,
+      nodes: state.list('node'),
+      services: state.list('service'),
+      endpoints: state.list('endpoint'),
+    });
+    await this.#resolvers.reconcile(state.list('attachment').filter((one) => one.nodeId === nodeId));
+    await this.#frontEnd.update(state, nodeId, clusterObject);
+    this.#checker.setPlan(
+      planChecks({
+        nodeId,
+        nodes: state.list('node'),
+        services: state.list('service'),
+        endpoints: state.list('endpoint'),
+      }),
+    );
+    this.#appliedVersion = version;
+    this.#remembered.value = version;
+    cluster.reportApplied(version);
+    for (const wake of [...this.#waiters]) wake();
+    log.debug({ version, changes }, 'state applied');
+    for (const { attachment, reason } of this.#dataplane.attachmentFailures) {
+      log.warn({ netns: attachment.netns }, `namespace ${attachment.netns} could not be attached: ${reason}`);
+    }
+    this.#reportAddresses(self);
+  }
+
+  async #openDataplane(cluster: Cluster, self: Node): Promise<Dataplane> {
+    const { config, log } = this.#options;
+    const dataplane = await Dataplane.open({
+      pinDir: config.bpfDir,
+      dataDir: config.dataDir,
+      uplink: config.uplink,
+      xdpMode: config.xdpMode,
+      cluster,
+      self: { slot: self.slot, vtep: self.advertiseAddress, meshAddress: self.meshAddress },
+      onWarning: (message) => log.warn(message),
+    });
+    log.info(
+      { uplink: config.uplink, ...(dataplane.adopted ? { adopted: true } : {}) },
+      dataplane.adopted ? 'data plane taken over, without a break' : 'data plane set up',
+    );
+    return dataplane;
+  }
+
+  /** Tells the cluster when the uplink's addresses are not those that it knows. */
+  #reportAddresses(self: Node): void {
+    const { cluster, log } = this.#options;
+    const addresses = this.#options.uplinkAddresses();
+    if (addresses.length === 0 || addresses.join() === self.addresses.join()) return;
+    cluster.propose({ type: 'node.update', id: self.id, patch: { addresses } }).catch((error: unknown) => {
+      log.warn({ err: error }, 'the addresses of the uplink could not be reported');
+    });
+  }
+}
