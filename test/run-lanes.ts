@@ -1,7 +1,7 @@
 /**
  * `node test/run-lanes.ts [LANE…]`: runs the lanes one after another, all of them unless told, and says how each
  * went. Exit code 1 if anything failed, a lane ran nothing, or a test file belongs to no lane. The counts are left in
- * `build/test-results/summary.json` for `.ci/run`, the raw TAP beside it.
+ * `build/test-results/summary.json` for `.ci/run`, the raw TAP and the logs of labs beside it.
  */
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,6 +9,7 @@ import { filesOf, type Lane, lanes, strayFiles } from './lanes.ts';
 import { countTap, failureDetails } from './tap-results.ts';
 
 const resultsDirectory = 'build/test-results';
+const labLogsDirectory = `${resultsDirectory}/lab-logs`;
 
 interface LaneResult {
   readonly lane: string;
@@ -28,7 +29,8 @@ function runTap(lane: Lane, files: readonly string[], rawPath: string): Promise<
     ...[`--jobs=${lane.jobs}`, `--timeout=${lane.timeout_s}`, ...files],
   ];
   // Without a terminal the reporter must not redraw its lines; it takes that from CI.
-  const env = process.stdout.isTTY ? process.env : { ...process.env, CI: 'true' };
+  const env: NodeJS.ProcessEnv = { SHOAL_LAB_LOGS: labLogsDirectory, ...process.env };
+  if (!process.stdout.isTTY) env.CI = 'true';
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit'], env });
   return new Promise((resolve) => {
     child.once('error', () => resolve(127));
@@ -107,6 +109,7 @@ async function main(names: readonly string[]): Promise<number> {
     return 2;
   }
   mkdirSync(resultsDirectory, { recursive: true });
+  rmSync(labLogsDirectory, { recursive: true, force: true });
   const results: LaneResult[] = [];
   const wanted = lanes.filter((lane) => names.length === 0 || names.includes(lane.name));
   const stray = strayFiles();

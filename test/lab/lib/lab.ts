@@ -9,6 +9,7 @@
  * It is taken down when it is disposed, when the process ends in whatever way it can still notice (return, uncaught
  * error, SIGINT, SIGTERM, SIGHUP), and otherwise by the next lab or `cleanup.ts`.
  */
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AgentHandle, type AgentOptions, startAgent } from './agent.ts';
 import { cgroupRoot, makeCgroup } from './cgroup.ts';
@@ -217,11 +218,28 @@ export class Lab implements AsyncDisposable, Disposable {
     return processes.map((started) => `== ${started.title}\n${started.logs()}`).join('\n');
   }
 
+  /**
+   * Writes what `logs()` gives to a file named after the run in the directory that SHOAL_LAB_LOGS names, if it does:
+   * the lab's own directory goes with it.
+   */
+  #saveLogs(): void {
+    const directory = process.env.SHOAL_LAB_LOGS;
+    if (directory === undefined || directory === '') return;
+    try {
+      mkdirSync(directory, { recursive: true });
+      writeFileSync(join(directory, `${this.run}.log`), this.logs());
+    } catch (error) {
+      // Lost logs must not keep the lab from being taken down.
+      console.error(`lab ${this.name}: cannot save logs: ${(error as Error).message}`);
+    }
+  }
+
   /** Takes everything down. A lab that is kept, or down already, is left as it is. */
   [Symbol.dispose](): void {
     if (this.#closed || this.#record.kept) return;
     this.#closed = true;
     openLabs.delete(this);
+    this.#saveLogs();
     removeRun(this.#record);
   }
 
