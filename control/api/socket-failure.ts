@@ -36,14 +36,12 @@ export function socketFailure(thrown: unknown, socketPath: string): SocketFailur
         `${socketPath} may not be opened by this user: run as root, or as a member of the agent's --socket-group`,
         thrown,
       );
-    case 'UND_ERR_HEADERS_TIMEOUT':
-    case 'UND_ERR_BODY_TIMEOUT':
+    case 'ETIMEDOUT':
       return new SocketFailure(
         'TIMEOUT',
         `the agent at ${socketPath} does not answer in time; the outcome is unknown`,
         thrown,
       );
-    case 'UND_ERR_SOCKET':
     case 'ECONNRESET':
     case 'EPIPE':
       return new SocketFailure(

@@ -21,7 +21,7 @@ export function commandPath(command: Command): string {
 export async function withAgent<T>(command: Command, use: (session: Session) => Promise<T>): Promise<T> {
   const { socket, format } = command.optsWithGlobals<GlobalOptions>();
   const { ApiClient } = await import('../api/client.ts');
-  await using agent = new ApiClient(socket);
+  using agent = new ApiClient(socket);
   return await use({ agent, output: new Output(format) });
 }
 
