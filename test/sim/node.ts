@@ -153,9 +153,9 @@ export class SimNode {
   #apply(raft: RawNode, entries: readonly Entry[]): void {
     for (const entry of entries) {
       // A snapshot was faster.
-      if (entry.index <= this.machine.applied) continue;
+      if (entry.index <= Math.max(this.machine.applied, raft.pendingSnapshotIndex)) continue;
       if (entry.type !== 'EntryNormal') {
-        this.machine.confState = raft.applyConfChange(decodeConfChange(entry), entry.index);
+        this.machine.confState = raft.applyConfChange(decodeConfChange(entry));
       }
       this.machine.apply(entry.index, entry.data);
       this.#world.oracle.applied(this.id, this.machine);

@@ -11,7 +11,6 @@ import { entriesSize } from './sizes.ts';
 import { type BasicStatus, basicStatusOf, type Status, statusOf } from './status.ts';
 import { step } from './step.ts';
 import { tick } from './tick.ts';
-import { confStateOf } from './tracker.ts';
 import {
   type AnyConfChange,
   type Config,
@@ -123,16 +122,20 @@ export class RawNode {
   }
 
   /**
-   * Puts a committed membership change in force. Must be called for each, when it is applied. `index`: that of
-   * its entry; with it a change that a snapshot has overtaken meanwhile (which can happen with
-   * asyncStorageWrites) is left out. Returns the membership to store with snapshots. Throws
-   * `INVALID_CONF_CHANGE`, and nothing has changed then.
+   * Puts a committed membership change in force. Must be called for each, when it is applied. Returns the
+   * membership to store with snapshots. Throws `INVALID_CONF_CHANGE`, and nothing has changed then.
    */
-  applyConfChange(change: AnyConfChange, index = Number.POSITIVE_INFINITY): ConfState {
-    const { log, tracker } = this.#raft;
-    const known = Math.max(log.applied, log.unstable.snapshot?.metadata.index ?? 0);
-    if (index <= known) return confStateOf(tracker.membership);
+  applyConfChange(change: AnyConfChange): ConfState {
     return applyConfChange(this.#raft, asConfChangeV2(change));
+  }
+
+  /**
+   * Index of a snapshot that is accepted but not reported as stored yet; 0 if there is none. Its membership is
+   * in force already, so with asyncStorageWrites entries up to here, handed out before, must not be applied any
+   * more.
+   */
+  get pendingSnapshotIndex(): number {
+    return this.#raft.log.unstable.snapshot?.metadata.index ?? 0;
   }
 
   /** True if `ready` has something to hand out. */
