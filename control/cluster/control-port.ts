@@ -5,6 +5,7 @@
  * cut off at once. Only calls of `shoal-control/1` that need no certificate (joining) are open to others.
  */
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http';
+import { createServer as createTcpServer } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
 import { shoalError } from '../errors.ts';
@@ -29,6 +30,24 @@ export type ControlPortOptions = {
   acceptRaft: (socket: TLSSocket, peer: Peer) => boolean;
   http: () => HttpHandler | null;
 };
+
+/** Throws UNREACHABLE if the port cannot be listened on: to be known before a cluster is told of this node. */
+export async function probePort(address: string, port: number): Promise<void> {
+  const probe = createTcpServer();
+  await new Promise<void>((resolve, reject) => {
+    probe.once('error', (error) => reject(cannotListen(address, port, error)));
+    probe.listen({ host: address, port, exclusive: true }, resolve);
+  });
+  await new Promise((resolve) => probe.close(resolve));
+}
+
+function cannotListen(address: string, port: number, cause: Error): Error {
+  return shoalError(
+    'UNREACHABLE',
+    { address: `${address}:${port}`, reason: `listening failed: ${cause.message}` },
+    cause,
+  );
+}
 
 /** The listening side of a member. */
 export class ControlPort {
@@ -56,10 +75,7 @@ export class ControlPort {
   static async open(options: ControlPortOptions): Promise<ControlPort> {
     const port = new ControlPort(options);
     await new Promise<void>((resolve, reject) => {
-      port.#server.once('error', (error) => {
-        const address = `${options.address}:${options.port}`;
-        reject(shoalError('UNREACHABLE', { address, reason: `listening failed: ${error.message}` }, error));
-      });
+      port.#server.once('error', (error) => reject(cannotListen(options.address, options.port, error)));
       port.#server.listen({ host: options.address, port: options.port, exclusive: true }, resolve);
     });
     port.#server.on('error', (error) => options.log.error({ err: error }, 'the control port failed'));

@@ -16,7 +16,7 @@ export const handshakeTimeout_ms = 5_000;
 /** Options of the listening side. The root is part of the chain, so that one who joins can compare its digest. */
 export function serverOptions(identity: Identity): TlsOptions {
   return {
-    cert: identity.certificate + identity.rootCertificate,
+    cert: `${identity.certificate}\n${identity.rootCertificate}`,
     key: identity.key,
     ca: identity.rootCertificate,
     requestCert: true,

@@ -128,6 +128,9 @@ export class RaftDriver {
 
   start(): void {
     this.#ticker = setInterval(() => this.#tick(), this.#options.tick_ms);
+    // A sole voter has no one to wait for.
+    const { voters } = this.#confState;
+    if (voters.length === 1 && voters[0] === this.#options.raftId) this.#guard(() => this.#node.campaign());
     this.#schedule();
   }
 
