@@ -25,6 +25,16 @@ static __always_inline int is_own_source(struct __sk_buff *skb, const struct pac
 	return address && address->node == self_node && address->ifindex == skb->ifindex;
 }
 
+/* A reply counts as the endpoint's only if it comes out of the device behind which that endpoint is. */
+static __always_inline int is_sent_by_endpoint(struct __sk_buff *skb, const struct flow *flow)
+{
+	struct endpoint *endpoint = find_endpoint(flow->endpoint);
+
+	if (!endpoint || endpoint->node != self_node)
+		return 0;
+	return skb->ifindex == (endpoint->kind == ENDPOINT_NAMESPACE ? endpoint->ifindex : mesh_ifindex);
+}
+
 static __always_inline int hand_to_owner(struct __sk_buff *skb, const struct packet *packet, const struct stamp *stamp,
 					 const struct endpoint *endpoint)
 {
@@ -54,7 +64,7 @@ int mesh_ingress(struct __sk_buff *skb)
 	count(PACKETS_FROM_MESH);
 	if (result == PARSE_OK) {
 		flow = find_reply_flow(&packet);
-		if (flow) {
+		if (flow && is_sent_by_endpoint(skb, flow)) {
 			node = flow->node;
 			if (translate_reply(skb, &packet, flow))
 				return skb_drop(DROP_INTERNAL);
@@ -77,7 +87,11 @@ int mesh_ingress(struct __sk_buff *skb)
 			return hand_to_owner(skb, &packet, &stamp, endpoint);
 	}
 	address = bpf_map_lookup_elem(&mesh_addresses, &packet.destination);
-	if (address)
-		return deliver_to_mesh(skb, &packet, address);
-	return skb_drop(DROP_NO_ROUTE);
+	if (!address)
+		return skb_drop(DROP_NO_ROUTE);
+	if (address->node == self_node)
+		return deliver_to_mesh(skb, address);
+	stamp.kind = STAMP_DIRECT;
+	stamp.slot = 0;
+	return tunnel_to_node(skb, &packet, &stamp, address->node);
 }

@@ -9,17 +9,22 @@ SEC("tc")
 int uplink_egress(struct __sk_buff *skb)
 {
 	struct packet packet = {};
-	struct flow *flow;
+	struct flow *flow = NULL;
 	__u32 node;
+	int result;
 
-	if (parse_skb(skb, &packet) != PARSE_OK)
-		return VERDICT_NEXT;
+	result = parse_skb(skb, &packet);
 	/* Our own tunnel, on its way out. */
 	if (packet.protocol == IPPROTO_UDP && packet.destination_port == tunnel_port)
 		return VERDICT_NEXT;
-	flow = find_reply_flow(&packet);
-	if (!flow)
+	if (result == PARSE_OK)
+		flow = find_reply_flow(&packet);
+	if (!flow) {
+		/* A reply that cannot be translated, a fragment for one, must not show the endpoint's own address. */
+		if (is_loopback(packet.source))
+			return skb_drop(result == PARSE_FRAGMENT ? DROP_FRAGMENT : DROP_LOOPBACK_ON_WIRE);
 		return VERDICT_NEXT;
+	}
 	node = flow->node;
 	if (translate_reply(skb, &packet, flow))
 		return skb_drop(DROP_INTERNAL);

@@ -40,7 +40,11 @@ int uplink_ingress(struct __sk_buff *skb)
 	if (data + sizeof(struct ethhdr) > data_end)
 		return VERDICT_NEXT;
 	if (!is_stamped(data)) {
-		if (parse_skb(skb, &packet) != PARSE_OK || packet.destination != self_vtep || !is_nat_port(packet.destination_port))
+		result = parse_skb(skb, &packet);
+		/* Also under a priority tag, which uplink_xdp does not look behind. */
+		if (is_loopback(packet.destination) || is_loopback(packet.source))
+			return skb_drop(DROP_LOOPBACK_ON_WIRE);
+		if (result != PARSE_OK || packet.destination != self_vtep || !is_nat_port(packet.destination_port))
 			return VERDICT_NEXT;
 		return from_plain_address(skb, &packet);
 	}
@@ -51,9 +55,10 @@ int uplink_ingress(struct __sk_buff *skb)
 	if (count_malformed(result))
 		return TC_ACT_SHOT;
 	if (stamp.kind == STAMP_SERVE)
-		return result == PARSE_OK ? serve(skb, &packet, &stamp) : skb_drop(DROP_FRAGMENT);
+		return result == PARSE_OK ? serve(skb, &packet, &stamp) :
+		       skb_drop(result == PARSE_FRAGMENT ? DROP_FRAGMENT : DROP_MALFORMED_TUNNEL);
 	if (stamp.kind == STAMP_REPLY)
 		return deliver_to_client(skb, &packet);
 	address = bpf_map_lookup_elem(&mesh_addresses, &packet.destination);
-	return address ? deliver_to_mesh(skb, &packet, address) : skb_drop(DROP_NO_ROUTE);
+	return address ? deliver_to_mesh(skb, address) : skb_drop(DROP_NO_ROUTE);
 }

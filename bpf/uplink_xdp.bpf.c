@@ -88,8 +88,6 @@ static __always_inline int refuse_tcp(struct xdp_md *ctx, const struct packet *p
 	struct tcphdr *tcp;
 	__u8 address[ETH_ALEN];
 
-	if (packet->tcp_flags & TCP_RST)
-		return xdp_drop(DROP_NO_ENDPOINT);
 	if (offset > sizeof(*ethernet) + 60 || data + sizeof(*ethernet) + sizeof(reset) > data_end)
 		return xdp_drop(DROP_INTERNAL);
 	tcp = data + offset;
@@ -142,8 +140,10 @@ static __always_inline int refuse_udp(struct xdp_md *ctx, const struct packet *p
 
 static __always_inline int refuse(struct xdp_md *ctx, const struct packet *packet)
 {
-	count(PACKETS_XDP_REFUSED);
 	count_drop(DROP_NO_ENDPOINT);
+	if (packet->tcp_flags & TCP_RST)
+		return XDP_DROP;
+	count(PACKETS_XDP_REFUSED);
 	return packet->protocol == IPPROTO_TCP ? refuse_tcp(ctx, packet) : refuse_udp(ctx, packet);
 }
 
@@ -191,13 +191,14 @@ static __always_inline int from_tunnel(struct xdp_md *ctx, const struct packet *
 	/* Other nodes of ours send no IP options, so the offsets are constant. */
 	if (outer->transport_offset_bytes != sizeof(struct ethhdr) + sizeof(struct iphdr))
 		return xdp_drop(DROP_MALFORMED_TUNNEL);
-	if (data + outer_bytes + sizeof(struct ethhdr) > data_end)
+	if (data + outer_bytes + sizeof(struct ethhdr) > data_end ||
+	    outer->ip_length_bytes < TUNNEL_OVERHEAD_BYTES + sizeof(struct iphdr))
 		return xdp_drop(DROP_MALFORMED_TUNNEL);
 	vxlan = data + sizeof(struct ethhdr) + sizeof(struct iphdr) + sizeof(struct udphdr);
 	if (!(vxlan->flags & VXLAN_FLAG_VNI))
 		return xdp_drop(DROP_MALFORMED_TUNNEL);
 	if ((__u32)(vxlan->vni[0] << 16 | vxlan->vni[1] << 8 | vxlan->vni[2]) != tunnel_vni)
-		return XDP_PASS;
+		goto pass;
 	vtep = find_vtep(vxlan->sender[0] << 8 | vxlan->sender[1]);
 	if (!vtep || vtep != outer->source || !is_stamped(data + outer_bytes))
 		return xdp_drop(DROP_FORGED_TUNNEL);
@@ -206,6 +207,8 @@ static __always_inline int from_tunnel(struct xdp_md *ctx, const struct packet *
 		return xdp_drop(DROP_MALFORMED_TUNNEL);
 
 	result = parse_packet(data + outer_bytes, data_end, 1, &inner);
+	if (inner.ip_length_bytes + TUNNEL_OVERHEAD_BYTES > outer->ip_length_bytes)
+		return xdp_drop(DROP_MALFORMED_TUNNEL);
 	if (result == PARSE_MALFORMED_IP)
 		return xdp_drop(DROP_MALFORMED_IP);
 	if (result == PARSE_MALFORMED_TRANSPORT)
@@ -217,13 +220,17 @@ static __always_inline int from_tunnel(struct xdp_md *ctx, const struct packet *
 		return XDP_PASS;
 	count(PACKETS_XDP_RETURNED);
 	return transmit(ctx, inner.source, inner.destination, inner.ip_length_bytes);
+pass:
+	/* Another tunnel's, on the same port: the kernel's own. */
+	count(PACKETS_XDP_PASSED);
+	return XDP_PASS;
 }
 
 SEC("xdp")
 int uplink_xdp(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
-	struct packet packet;
+	struct packet packet = {};
 	__u32 frontend_slot;
 	int result;
 
@@ -235,13 +242,13 @@ int uplink_xdp(struct xdp_md *ctx)
 	result = parse_packet(data, data_end, 1, &packet);
 	if (result == PARSE_MALFORMED_IP)
 		return xdp_drop(DROP_MALFORMED_IP);
+	/* route_localnet is on, so that endpoints on 127.0.0.1 can be served; nobody outside may use it. */
+	if (is_loopback(packet.destination) || is_loopback(packet.source))
+		return xdp_drop(DROP_LOOPBACK_ON_WIRE);
 	if (result == PARSE_MALFORMED_TRANSPORT)
 		return xdp_drop(DROP_MALFORMED_TRANSPORT);
 	if (result != PARSE_OK)
 		goto pass;
-	/* route_localnet is on, so that endpoints on 127.0.0.1 can be served; nobody outside may use it. */
-	if (is_loopback(packet.destination) || is_loopback(packet.source))
-		return xdp_drop(DROP_LOOPBACK_ON_WIRE);
 	if (packet.destination == self_vtep && packet.protocol == IPPROTO_UDP && packet.destination_port == tunnel_port)
 		return from_tunnel(ctx, &packet);
 	frontend_slot = find_frontend_slot(&packet);

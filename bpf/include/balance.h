@@ -50,7 +50,10 @@ static __always_inline struct endpoint *choose_endpoint(__u32 frontend_slot, con
 	struct bucket *bucket;
 	__u32 owner;
 
-	if (!frontend || frontend->refuse)
+	if (!frontend)
+		return NULL;
+	/* Open connections of endpoints that take no new ones go on. */
+	if (frontend->refuse && packet->protocol == IPPROTO_TCP && starts_connection(packet))
 		return NULL;
 	bucket = find_bucket(frontend, packet);
 	if (!bucket)

@@ -77,6 +77,36 @@ static __always_inline int is_finished(const struct flow *forward, const struct 
 }
 
 /*
+ * Whether a new flow may take over the reply entry `existing` under `key`: it is of the same client and frontend, or
+ * all that is left of a connection that has ended. The forward entry of such a one is deleted too.
+ */
+static __always_inline int may_replace(const struct flow *existing, const struct flow *reply, const struct flow_key *key)
+{
+	struct flow_key theirs = {
+		.client = existing->destination,
+		.server = existing->source,
+		.client_port = existing->destination_port,
+		.server_port = existing->source_port,
+		.protocol = key->protocol,
+		.direction = FLOW_FORWARD,
+	};
+	struct flow *partner;
+
+	if (existing->source == reply->source && existing->source_port == reply->source_port &&
+	    existing->destination == reply->destination && existing->destination_port == reply->destination_port)
+		return 1;
+	partner = bpf_map_lookup_elem(&flows, &theirs);
+	/* Under the same client and frontend another connection may have begun since, with another reply entry. */
+	if (!partner || partner->source != key->client || partner->source_port != key->client_port ||
+	    partner->destination != key->server || partner->destination_port != key->server_port)
+		return 1;
+	if (!is_finished(partner, existing))
+		return 0;
+	bpf_map_delete_elem(&flows, &theirs);
+	return 1;
+}
+
+/*
  * Makes both entries of a new flow. The source in `forward` is the client's address and port, or the node's address
  * where the endpoint is reached by NAT: then the port is chosen here, as it is where the client's own is taken.
  * Returns a drop reason, or DROP_NONE.
@@ -99,7 +129,7 @@ static __always_inline __u32 insert_flow(const struct packet *packet, struct flo
 
 	for (int i = 0; i < NAT_PORT_TRIES; i++) {
 		struct flow_key back;
-		struct flow *existing, *partner;
+		struct flow *existing;
 
 		if (choose_port)
 			forward->source_port = bpf_htons(nat_port_first + (first + i * 7919) % nat_port_count);
@@ -110,28 +140,9 @@ static __always_inline __u32 insert_flow(const struct packet *packet, struct flo
 		existing = bpf_map_lookup_elem(&flows, &back);
 		if (!existing)
 			return DROP_FLOW_TABLE_FULL;
-		/* The same client and frontend again, or the remains of a connection that has ended: take it over. */
-		if (existing->source == reply.source && existing->source_port == reply.source_port &&
-		    existing->destination == reply.destination && existing->destination_port == reply.destination_port) {
+		if (may_replace(existing, &reply, &back)) {
 			result = bpf_map_update_elem(&flows, &back, &reply, BPF_ANY);
 			break;
-		}
-		{
-			struct flow_key theirs = {
-				.client = existing->destination,
-				.server = existing->source,
-				.client_port = existing->destination_port,
-				.server_port = existing->source_port,
-				.protocol = packet->protocol,
-				.direction = FLOW_FORWARD,
-			};
-
-			partner = bpf_map_lookup_elem(&flows, &theirs);
-			if (!partner || is_finished(partner, existing)) {
-				bpf_map_delete_elem(&flows, &theirs);
-				result = bpf_map_update_elem(&flows, &back, &reply, BPF_ANY);
-				break;
-			}
 		}
 		/* Two connections that would look the same behind one endpoint: the later one gets another port. */
 		choose_port = 1;

@@ -79,6 +79,11 @@ static __always_inline void write_unreachable(struct unreachable_headers *unreac
 	unreachable->check = 0;
 	unreachable->unused = 0;
 	unreachable->quoted_ip = *quoted;
+	/* The quote leaves out options, and says so. */
+	unreachable->quoted_ip.ihl = 5;
+	unreachable->quoted_ip.tot_len = bpf_htons(packet->ip_length_bytes - (quoted->ihl * 4 - sizeof(*quoted)));
+	unreachable->quoted_ip.check = 0;
+	unreachable->quoted_ip.check = ip_header_checksum(&unreachable->quoted_ip);
 	__builtin_memcpy(unreachable->quoted_transport, transport, sizeof(unreachable->quoted_transport));
 	unreachable->check = fold_checksum(sum_words(&unreachable->type, sizeof(*unreachable) - sizeof(unreachable->ip)));
 }

@@ -17,13 +17,14 @@ static __always_inline struct bucket *stamped_bucket(const struct stamp *stamp, 
 	if (!stamp->frontend)
 		return NULL;
 	frontend = bpf_map_lookup_elem(&frontends, &stamp->frontend);
-	return frontend && !frontend->refuse ? find_bucket(frontend, packet) : NULL;
+	return frontend ? find_bucket(frontend, packet) : NULL;
 }
 
 /*
  * The second hop (as in Unimog and GLB): no flow of this node's is known for the packet, so an earlier owner of its
  * bucket on another node may have it. A UDP packet that nobody knew goes back to the current owner, which makes
- * the flow. Hops only grow, so nothing loops. Fills in `next` and returns the node, or 0 if the search ends here.
+ * the flow. Hops only grow, so nothing loops. Fills in `next` and returns the node; 0 if the search ends here, and
+ * `next` then names the current owner.
  */
 static __always_inline __u32 second_hop(const struct stamp *stamp, const struct packet *packet, struct stamp *next)
 {
@@ -31,9 +32,9 @@ static __always_inline __u32 second_hop(const struct stamp *stamp, const struct 
 	struct endpoint *endpoint;
 	__u32 owner;
 
+	*next = *stamp;
 	if (!bucket || stamp->hop == STAMP_HOP_FINAL)
 		return 0;
-	*next = *stamp;
 #pragma unroll
 	for (int hop = 1; hop < OWNERS_PER_BUCKET; hop++) {
 		if (hop <= stamp->hop)
@@ -52,10 +53,10 @@ static __always_inline __u32 second_hop(const struct stamp *stamp, const struct 
 	if (packet->protocol == IPPROTO_TCP)
 		return 0;
 	owner = bucket->owner[0];
+	next->slot = owner;
 	endpoint = find_endpoint(owner);
 	if (!endpoint || endpoint->node == self_node)
 		return 0;
-	next->slot = owner;
 	next->hop = STAMP_HOP_FINAL;
 	return endpoint->node;
 }
@@ -107,6 +108,8 @@ static __always_inline int begin_flow(struct __sk_buff *skb, const struct packet
 		return skb_drop(DROP_ENDPOINT_GONE);
 	if (stamp->frontend)
 		frontend = bpf_map_lookup_elem(&frontends, &stamp->frontend);
+	if (frontend && frontend->refuse)
+		return refuse_skb(skb, packet, DROP_NO_ENDPOINT, stamp->node);
 	forward.source = packet->source;
 	forward.source_port = packet->source_port;
 	forward.destination = endpoint->address;
@@ -137,14 +140,22 @@ static __always_inline int begin_flow(struct __sk_buff *skb, const struct packet
 	return forward_on_flow(skb, packet, &forward);
 }
 
+static __always_inline int is_served_here(__u32 slot)
+{
+	struct endpoint *endpoint = find_endpoint(slot);
+
+	return endpoint && endpoint->node == self_node;
+}
+
 static __always_inline int serve(struct __sk_buff *skb, const struct packet *packet, const struct stamp *stamp)
 {
 	struct flow_key key = forward_key(packet);
 	struct flow *flow = bpf_map_lookup_elem(&flows, &key);
-	struct stamp next;
+	struct stamp next = *stamp;
 	__u32 node;
 
-	if (flow) {
+	/* A flow whose endpoint is gone is none: its packets begin anew, or are told so. */
+	if (flow && is_served_here(flow->endpoint)) {
 		struct flow *reverse = find_reverse(flow, packet->protocol);
 		int begins_again = packet->protocol == IPPROTO_TCP && starts_connection(packet);
 
@@ -167,7 +178,7 @@ static __always_inline int serve(struct __sk_buff *skb, const struct packet *pac
 		if (packet->protocol == IPPROTO_TCP)
 			return refuse_skb(skb, packet, DROP_NO_FLOW, stamp->node);
 	}
-	return begin_flow(skb, packet, stamp);
+	return begin_flow(skb, packet, &next);
 }
 
 /* A packet that an endpoint sent on a flow: translated back, and on its way to the client. */

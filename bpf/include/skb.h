@@ -183,13 +183,14 @@ static __always_inline int deliver_to_host(struct __sk_buff *skb)
 	return TC_ACT_OK;
 }
 
-/* Delivers to an address of the mesh, here or on the node that has it. */
-static __always_inline int deliver_to_mesh(struct __sk_buff *skb, const struct packet *packet, const struct mesh_address *address)
+/*
+ * Delivers to an address of the mesh that is on this node. One on another node is not passed on: whoever sent the
+ * packet here chose the node, and where tables differ for a moment it must not go round.
+ */
+static __always_inline int deliver_to_mesh(struct __sk_buff *skb, const struct mesh_address *address)
 {
-	struct stamp stamp = { .kind = STAMP_DIRECT, .node = self_node };
-
 	if (address->node != self_node)
-		return tunnel_to_node(skb, packet, &stamp, address->node);
+		return skb_drop(DROP_NO_ROUTE);
 	if (!address->ifindex)
 		return deliver_to_host(skb);
 	return deliver_to_namespace(skb, address->ifindex, address->mac);
@@ -201,7 +202,7 @@ static __always_inline int deliver_to_client(struct __sk_buff *skb, const struct
 	struct mesh_address *address = bpf_map_lookup_elem(&mesh_addresses, &packet->destination);
 
 	if (address)
-		return deliver_to_mesh(skb, packet, address);
+		return deliver_to_mesh(skb, address);
 	return bpf_redirect_neigh(uplink_ifindex, NULL, 0, 0);
 }
 

@@ -53,7 +53,8 @@ static __always_inline void write_tunnel_header(struct tunnel_header *header, __
 	header->ip = (struct iphdr){
 		.version = 4,
 		.ihl = 5,
-		.tos = type_of_service,
+		/* Not ECN-capable outside (RFC 6040, compatibility mode), since decapsulation carries no mark inwards. */
+		.tos = type_of_service & 0xfc,
 		.tot_len = bpf_htons(sizeof(header->ip) + udp_length),
 		.frag_off = bpf_htons(IP_DONT_FRAGMENT),
 		.ttl = 64,

@@ -27,7 +27,7 @@ struct frontend {
 	__u32 bucket_mask;
 	/* Port to translate to; 0 means the endpoint's own. */
 	__be16 target_port;
-	/* 1 if no endpoint may be given a connection: refuse. */
+	/* 1 if no endpoint may be given a new connection: refuse those. */
 	__u8 refuse;
 	__u8 reserved;
 };

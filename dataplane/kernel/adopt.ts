@@ -40,7 +40,10 @@ function readTable(maps: Maps, region: Region): Uint32Array {
   return table;
 }
 
-/** The regions that adopted frontends use, by the service that each frontend slot belongs to. */
+/**
+ * The regions that adopted frontends use, by the service that each frontend slot belongs to. Regions of services that
+ * are gone stay taken, under a name of their own, until the frontends that lead to them are.
+ */
 export function adoptedAllocation(
   contents: MapContents,
   services: readonly { readonly id: string; readonly publishes: readonly { readonly slot: number }[] }[],
@@ -53,6 +56,10 @@ export function adoptedAllocation(
       allocation.set(service.id, { base: frontend.bucket_base, size: frontend.bucket_mask + 1 });
       break;
     }
+  }
+  const claimed = new Set([...allocation.values()].map(({ base }) => base));
+  for (const { bucket_base: base, bucket_mask: mask } of contents.frontends.values()) {
+    if (!claimed.has(base)) allocation.set(`unclaimed ${base}`, { base, size: mask + 1 });
   }
   return allocation;
 }
