@@ -25,6 +25,8 @@ export type AppOptions = {
   services: AgentServices;
   surface: Surface;
   log?: Logger;
+  /** Time within which most requests are answered; that of the limits unless given. */
+  handlerTime_ms?: number;
   /** Where the peer of a `remote` request is read from; its socket unless given. */
   peerOf?: PeerOf;
 };
@@ -42,8 +44,7 @@ export async function buildApp(options: AppOptions): Promise<Api> {
     bodyLimit: apiLimits.bodySize_bytes,
     requestTimeout: apiLimits.requestTime_ms,
     connectionTimeout: 0,
-    handlerTimeout: apiLimits.handlerTime_ms,
-    forceCloseConnections: true,
+    handlerTimeout: options.handlerTime_ms ?? apiLimits.handlerTime_ms,
     exposeHeadRoutes: false,
     frameworkErrors: answerError,
     clientErrorHandler: answerMalformed,
@@ -54,6 +55,7 @@ export async function buildApp(options: AppOptions): Promise<Api> {
   app.setValidatorCompiler(validatorCompiler);
   app.setErrorHandler(answerError);
   app.setNotFoundHandler(answerNotFound);
+  closeInTime(app);
   guardRoutes(app, surface, options.peerOf ?? peerOfSocket);
   await collectSchemas(app);
   statusRoutes(app, services);
@@ -67,4 +69,11 @@ export async function buildApp(options: AppOptions): Promise<Api> {
   documentationRoutes(app);
   await app.ready();
   return app;
+}
+
+/** Lets requests that are under way end when the app closes, and cuts those that do not in time. */
+function closeInTime(app: Api): void {
+  app.addHook('preClose', async () => {
+    setTimeout(() => app.server.closeAllConnections(), apiLimits.closingTime_ms).unref();
+  });
 }

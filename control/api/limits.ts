@@ -13,6 +13,8 @@ export const apiLimits = {
   /** Longest that a caller can have the API wait for nodes to apply a change, and how long it does unless told. */
   convergenceTime_ms: 20_000,
   defaultConvergenceTime_ms: 5_000,
+  /** Time that requests under way are given when the app closes. */
+  closingTime_ms: 1_000,
   /** Connections open at the same time on the Unix socket. */
   socketConnections: 256,
   /** Flows in one answer, and how many unless told. */

@@ -33,7 +33,7 @@ export async function listenOnSocket(app: Api, options: SocketOptions): Promise<
   const gid = options.group === undefined ? undefined : groupId(options.group);
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   await clearStaleSocket(path);
-  app.server.maxConnections = apiLimits.socketConnections;
+  limitConnections(app, path);
   await bind(app, path, gid === undefined ? 0o600 : 0o660);
   if (gid !== undefined) {
     try {
@@ -45,6 +45,22 @@ export async function listenOnSocket(app: Api, options: SocketOptions): Promise<
       );
     }
   }
+}
+
+/** Bounds the connections; those that are turned away are counted in the log, the first and every hundredth. */
+function limitConnections(app: Api, path: string): void {
+  app.server.maxConnections = apiLimits.socketConnections;
+  let refused = 0;
+  app.server.on('drop', () => {
+    if (refused % 100 === 0) {
+      const limit = apiLimits.socketConnections;
+      app.log.warn(
+        { path, limit, refused: refused + 1 },
+        'too many connections on the socket: one was turned away',
+      );
+    }
+    refused += 1;
+  });
 }
 
 /** Binds with the mode in place from the start: a chmod afterwards would leave a moment for anyone. */

@@ -1,8 +1,11 @@
 /** Who may call what on the control port. */
 
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import type { FastifyRequest } from 'fastify';
 import t from 'tap';
 import { peerOfSocket } from '../../../control/api/access.ts';
+import { buildApp } from '../../../control/api/app.ts';
 import type { Peer } from '../../../control/cluster/types.ts';
 import { fakeAgent } from './fake-agent.ts';
 import { TestApi } from './http.ts';
@@ -77,4 +80,23 @@ t.test('the peer is what the TLS layer left on the socket, and nothing that look
   for (const wrong of [undefined, null, 'manager', {}, { nodeId: 'n' }, { nodeId: 'n', role: 'root' }]) {
     t.equal(peerOf(wrong), undefined);
   }
+});
+
+t.test('requests that arrive elsewhere are handed to the app with their peer', async (t) => {
+  const app = await buildApp({ services: await fakeAgent(), surface: 'remote' });
+  const server = createServer((request, response) => app.routing(request, response));
+  let peer: Peer | undefined = { nodeId: 'n', role: 'worker' };
+  server.on('connection', (socket) => Object.assign(socket, { peer }));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const get = (path: string) =>
+    fetch(`http://127.0.0.1:${port}${path}`, { headers: { connection: 'close' } });
+  t.equal((await get('/v1/nodes')).status, 200);
+  t.match(await (await get('/v1/networks')).json(), {
+    error: { code: 'FORBIDDEN', message: /only managers/ },
+  });
+  peer = undefined;
+  t.equal((await get('/v1/nodes')).status, 401);
+  await new Promise((resolve) => server.close(resolve));
+  await app.close();
 });

@@ -1,5 +1,6 @@
 /** What the API answers when something is wrong with the request, the cluster or shoal itself. */
 import t from 'tap';
+import { buildApp } from '../../../control/api/app.ts';
 import { apiLimits } from '../../../control/api/limits.ts';
 import { fieldName } from '../../../control/api/validation.ts';
 import { errorCodes, shoalError } from '../../../control/errors.ts';
@@ -27,6 +28,18 @@ t.test('every error of the catalogue keeps code, status and hint', async (t) => 
     t.equal(error.message, made.message);
     t.equal(error.hint, made.hint);
   }
+});
+
+t.test('a handler that does not come back is TIMEOUT, whose outcome is unknown', async (t) => {
+  const agent = await fakeAgent();
+  agent.cluster.propose = () => new Promise(() => undefined);
+  const app = await buildApp({ services: agent, surface: 'local', handlerTime_ms: 20 });
+  await using api = new TestApi(app);
+  t.match(await api.fails('POST', '/v1/networks', { name: 'x' }), {
+    status: 504,
+    code: 'TIMEOUT',
+    message: /took too long; the outcome is unknown/,
+  });
 });
 
 t.test('bodies that are no JSON, empty, too large or of another type', async (t) => {

@@ -5,10 +5,12 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync }
 import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import t from 'tap';
 import { buildApp } from '../../../control/api/app.ts';
 import { ApiClient } from '../../../control/api/client.ts';
 import { groupIdFrom } from '../../../control/api/group.ts';
+import { apiLimits } from '../../../control/api/limits.ts';
 import type { Status } from '../../../control/api/routes/status/schemas.ts';
 import { listenOnSocket } from '../../../control/api/socket.ts';
 import { socketFailure } from '../../../control/api/socket-failure.ts';
@@ -118,6 +120,37 @@ t.test('what is no HTTP is answered with the one kind of error', async (t) => {
   t.match(JSON.parse(answer.split('\r\n\r\n')[1] ?? ''), {
     error: { code: 'BAD_REQUEST', message: /not HTTP/ },
   });
+  await app.close();
+});
+
+t.test('closing lets what is under way end, and does not wait for what does not', async (t) => {
+  const path = join(folder, 'closing.sock');
+  const agent = await fakeAgent();
+  const app = await buildApp({ services: agent, surface: 'local' });
+  await listenOnSocket(app, { path });
+  const { promise: asked, resolve: ask } = Promise.withResolvers<void>();
+  agent.dataplane.drops = () => {
+    ask();
+    return new Promise(() => undefined);
+  };
+  using client = new ApiClient(path);
+  const cut = t.rejects(client.get('/v1/drops'), { name: 'SocketFailure', code: 'TIMEOUT' });
+  await asked;
+  await app.close();
+  await cut;
+});
+
+t.test('connections beyond the limit are turned away and told in the log', async (t) => {
+  const path = join(folder, 'crowd.sock');
+  const { promise: told, resolve: tell } = Promise.withResolvers<string>();
+  const log = pino({ level: 'warn' }, { write: tell });
+  const app = await buildApp({ services: await fakeAgent(), surface: 'local', log });
+  await listenOnSocket(app, { path });
+  const crowd = Array.from({ length: apiLimits.socketConnections + 1 }, () =>
+    createConnection({ path }).on('error', () => undefined),
+  );
+  t.match(JSON.parse(await told), { path, limit: apiLimits.socketConnections, refused: 1 });
+  for (const one of crowd) one.destroy();
   await app.close();
 });
 
