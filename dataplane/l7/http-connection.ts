@@ -73,6 +73,7 @@ export class HttpConnection implements ClientConnection, ExchangeClient {
   }
 
   write(bytes: Uint8Array): boolean {
+    if (this.#current !== null) this.#timer?.refresh();
     return this.#socket.write(bytes);
   }
 
@@ -143,19 +144,41 @@ export class HttpConnection implements ClientConnection, ExchangeClient {
   readonly #onEnd = (): void => {
     this.#ended = true;
     if (this.#closing) return;
-    const { exchange } = this.#current ?? {};
     if (this.#current === null) this.#close();
-    else if (exchange !== null && exchange !== undefined && !exchange.requestComplete) {
-      // The rest of the request will never come.
-      exchange.cancel();
-      this.abort();
-    }
+    else this.#afterEnd();
   };
+
+  /** A request under way when the client has ended, perhaps after it sent others: it is whole, or never will be. */
+  #afterEnd(): void {
+    const { exchange } = this.#current ?? {};
+    if (exchange === null || exchange === undefined) return;
+    if (exchange.requestComplete) this.#watchSilence();
+    else if (this.#held.length === 0) this.#cut(exchange);
+  }
+
+  /**
+   * A client that has ended, or that is not read because it has sent its next request already, may be gone without
+   * our seeing it: the response then has to move.
+   */
+  #watchSilence(): void {
+    const { exchange } = this.#current ?? {};
+    if (exchange === null || exchange === undefined || !exchange.requestComplete || this.#timer !== null)
+      return;
+    this.#arm(this.#context.limits.halfClosedIdle_ms, () => {
+      this.#context.counters.half_closed_timeouts += 1;
+      this.#cut(exchange);
+    });
+  }
 
   readonly #onDrain = (): void => {
     this.#current?.exchange?.clientDrained();
     if (this.#current === null) this.#advance(nothing);
   };
+
+  #cut(exchange: Exchange): void {
+    exchange.cancel();
+    this.abort();
+  }
 
   #onClose(): void {
     this.#clearTimer();
@@ -181,9 +204,12 @@ export class HttpConnection implements ClientConnection, ExchangeClient {
       this.#advancing = false;
     }
     if (this.#spliced || this.#socket.destroyed) return;
-    if (this.#held.length > 0 && !this.#closing) this.#socket.pause();
-    else if (this.#closing || this.#readsOn()) this.#socket.resume();
+    if (this.#held.length > 0 && !this.#closing) {
+      this.#socket.pause();
+      this.#watchSilence();
+    } else if (this.#closing || this.#readsOn()) this.#socket.resume();
     else this.#socket.pause();
+    if (this.#ended && !this.#closing) this.#afterEnd();
   }
 
   /** Whether what comes next could be used: not while an endpoint is not ready for the body. */

@@ -28,7 +28,7 @@ export const defaultLimits = {
   responseHead_ms: 60_000,
   /** A request body that does not move, or a client that does not read its response. */
   bodyStall_ms: 60_000,
-  /** A spliced connection with one direction closed and nothing moving in the other. */
+  /** A connection, spliced or not, whose client may be gone unseen, and on which nothing moves. */
   halfClosedIdle_ms: 300_000,
   /** After the last response, how long what the client still sends is read and thrown away (RFC 9112, 9.6). */
   linger_ms: 1_000,
