@@ -92,11 +92,14 @@ const HAS = {
 } as const;
 const ALL_FIELDS = 511;
 
-function start(kind: number, capacityBytes?: number): Writer {
-  const writer = new Writer(capacityBytes);
-  writer.byte(CODEC_VERSION);
-  writer.byte(kind);
-  return writer;
+/** Encoding is synchronous, so one writer serves all. */
+const sharedWriter = new Writer();
+
+function start(kind: number): Writer {
+  sharedWriter.start();
+  sharedWriter.byte(CODEC_VERSION);
+  sharedWriter.byte(kind);
+  return sharedWriter;
 }
 
 function open(bytes: Uint8Array, kind: number): Reader {
@@ -138,9 +141,7 @@ export function encodeMessage(message: Message): Uint8Array {
     throw new RaftCodecError('BAD_VALUE', `${message.type} from ${message.from} is local and never travels`);
   }
   const snapshot = isEmptySnapshot(message.snapshot) ? null : message.snapshot;
-  let capacityBytes = 96 + message.context.length + (snapshot === null ? 0 : snapshot.data.length + 256);
-  for (const entry of message.entries) capacityBytes += entry.data.length + 12;
-  const writer = start(KIND.message, capacityBytes);
+  const writer = start(KIND.message);
   writeName(writer, MESSAGE_TYPES, message.type);
   writer.number(
     (message.term === 0 ? 0 : HAS.term) |
@@ -240,7 +241,7 @@ function readEntries(reader: Reader): Entry[] {
 
 /** Encodes one log entry, for storage. */
 export function encodeEntry(entry: Entry): Uint8Array {
-  const writer = start(KIND.entry, entry.data.length + 24);
+  const writer = start(KIND.entry);
   writeName(writer, ENTRY_TYPES, entry.type);
   writer.number(entry.term, 'term');
   writer.number(entry.index, 'index');
@@ -361,7 +362,7 @@ function readSnapshot(reader: Reader): Snapshot {
 
 /** Encodes a snapshot with its data. */
 export function encodeSnapshot(snapshot: Snapshot): Uint8Array {
-  const writer = start(KIND.snapshot, snapshot.data.length + 256);
+  const writer = start(KIND.snapshot);
   writeSnapshot(writer, snapshot);
   return writer.finish();
 }

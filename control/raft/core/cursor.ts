@@ -29,16 +29,36 @@ export class RaftCodecError extends Error {
 /** Bytes in a varint of 53 bits: 7 groups of 7 bits and one of 4. */
 const MAX_VARINT_BYTES = 8;
 
-/** First capacity of a writer. */
-const FIRST_CAPACITY_BYTES = 256;
+/** Small results are cut from slabs of this size: allocating each one by itself is what costs most. */
+const SLAB_BYTES = 65_536;
+/** A result above this size gets memory of its own. */
+const MAX_FROM_SLAB_BYTES = 4_096;
+/** The writing buffer is given back when a large value has made it grow beyond this. */
+const MAX_KEPT_BYTES = 1_048_576;
 
-/** Appends primitives to a buffer that grows. */
+let slab = new Uint8Array(SLAB_BYTES);
+let slabUsed = 0;
+
+/** Memory for a result. That from a slab is never handed out twice. */
+function allocate(length: number): Uint8Array {
+  if (length > MAX_FROM_SLAB_BYTES) return new Uint8Array(length);
+  if (slabUsed + length > SLAB_BYTES) {
+    slab = new Uint8Array(SLAB_BYTES);
+    slabUsed = 0;
+  }
+  slabUsed += length;
+  return slab.subarray(slabUsed - length, slabUsed);
+}
+
+/** Appends primitives to a buffer that grows, and is used again for the next value. */
 export class Writer {
-  #bytes: Uint8Array;
+  #bytes: Uint8Array = new Uint8Array(SLAB_BYTES);
   #length = 0;
 
-  constructor(capacityBytes = FIRST_CAPACITY_BYTES) {
-    this.#bytes = new Uint8Array(capacityBytes);
+  /** Begins a value; one that was begun and not finished is forgotten. */
+  start(): void {
+    this.#length = 0;
+    if (this.#bytes.length > MAX_KEPT_BYTES) this.#bytes = new Uint8Array(SLAB_BYTES);
   }
 
   byte(value: number): void {
@@ -71,9 +91,11 @@ export class Writer {
     this.#length += value.length;
   }
 
-  /** What was written, without a copy. The writer is done with. */
+  /** What was written since `start`, as bytes of its own. */
   finish(): Uint8Array {
-    return this.#bytes.subarray(0, this.#length);
+    const bytes = allocate(this.#length);
+    bytes.set(this.#bytes.subarray(0, this.#length));
+    return bytes;
   }
 
   #reserve(count: number): void {

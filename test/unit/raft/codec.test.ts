@@ -232,7 +232,8 @@ t.test('a count that cannot fit is refused before anything is allocated', async 
 t.test('numbers have one form only', async (t) => {
   const read = (...bytes: number[]) => new Reader(Uint8Array.from(bytes)).number('n');
   for (const value of [0, 1, 127, 128, 2 ** 32, Number.MAX_SAFE_INTEGER]) {
-    const writer = new Writer(1);
+    const writer = new Writer();
+    writer.start();
     writer.number(value, 'n');
     t.equal(read(...writer.finish()), value);
   }
