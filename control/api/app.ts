@@ -2,7 +2,7 @@
  * The agent's HTTP API. The same app is made twice: for the Unix socket, where whoever can open it may do
  * everything, and for the control port, where every caller is a node that mutual TLS has named.
  */
-import { fastify } from 'fastify';
+import { fastify, LogController } from 'fastify';
 import type { Logger } from 'pino';
 import { guardRoutes, type PeerOf, peerOfSocket, type Surface } from './access.ts';
 import { collectSchemas, documentationRoutes } from './documentation.ts';
@@ -40,7 +40,7 @@ export async function buildApp(options: AppOptions): Promise<Api> {
   const app = fastify({
     ...(options.log === undefined ? { logger: false } : { loggerInstance: options.log }),
     // A line per request would drown what matters; failures are logged where they are answered.
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: apiLimits.bodySize_bytes,
     requestTimeout: apiLimits.requestTime_ms,
     connectionTimeout: 0,

@@ -10,21 +10,32 @@ import { shoalError } from '../../../control/errors.ts';
 import { FakeAgent, fakeAgent } from '../api/fake-agent.ts';
 
 const executable = join(import.meta.dirname, '../../../control/cli/shoal.ts');
+const manyRunner = join(import.meta.dirname, 'run-many.ts');
 const folder = mkdtempSync(join(tmpdir(), 'shoal-cli-'));
 t.teardown(() => rmSync(folder, { recursive: true, force: true }));
 
 type Result = { code: number | null; stdout: string; stderr: string };
 
-/** Runs `shoal` with these words, and the socket in its environment. */
-function shoal(socket: string, ...words: string[]): Promise<Result> {
+/** Runs a TypeScript file with the socket in its environment. */
+function start(file: string, socket: string, words: readonly string[]): Promise<Result> {
   return new Promise((resolve) => {
     const child = execFile(
       process.execPath,
-      [executable, ...words],
+      [file, ...words],
       { env: { PATH: process.env.PATH, SHOAL_SOCKET: socket }, timeout: 60_000 },
       (_error, stdout, stderr) => resolve({ code: child.exitCode, stdout, stderr }),
     );
   });
+}
+
+/** Runs `shoal` with these words, as a process of its own. */
+const shoal = (socket: string, ...words: string[]) => start(executable, socket, words);
+
+/** Runs several command lines in one process, in order. */
+async function shoals(socket: string, commands: readonly string[][]): Promise<Result[]> {
+  const { stdout, stderr } = await start(manyRunner, socket, [JSON.stringify(commands)]);
+  if (stdout === '') throw new Error(`the command lines were not run: ${stderr}`);
+  return JSON.parse(stdout);
 }
 
 /** An agent that serves, and a way to command it. */
@@ -119,29 +130,33 @@ t.test('from init to a service and back', async (t) => {
 });
 
 t.test('one JSON document from every command that succeeds', async (t) => {
-  const agent = await fakeAgent();
-  await using api = await serve(agent, 'json');
-  t.match(await api.json('status'), { membership: 'member', counts: { nodes: 3 } });
-  t.match(await api.json('node', 'ls'), [{ name: 'edge-1' }, { name: 'edge-2' }, { name: 'edge-3' }]);
-  t.match(await api.json('node', 'inspect', 'self', 'edge-3'), [{ name: 'edge-1' }, { name: 'edge-3' }]);
-  t.match(await api.json('service', 'create', 'web', '-p', '80'), {
-    name: 'web',
-    convergence: { missing: [] },
-  });
-  t.match(await api.json('service', 'update', 'web', '--host-add', 'a.example.com'), {
-    hosts: ['a.example.com'],
-  });
-  t.match(await api.json('service', 'inspect', 'web'), [{ name: 'web' }]);
-  t.same(await api.json('service', 'ps', 'web'), []);
-  t.match(await api.json('network', 'create', 'backend'), { name: 'backend' });
-  t.match(await api.json('network', 'ls'), [{ name: 'backend' }, { name: 'mesh' }]);
-  t.match(await api.json('network', 'rm', 'backend'), { removed: [{ ref: 'backend', name: 'backend' }] });
-  t.match(await api.json('attach', '--netns', 'app', '--service', 'web', '--port', '80'), { service: 'web' });
-  t.match(await api.json('detach', '/run/netns/app'), { removed: [{ network: 'mesh' }] });
-  t.match(await api.json('drops'), [{ reason: 'no_endpoint' }, { packets: 0 }]);
-  t.match(await api.json('flows', '--limit', '1'), { total: 2, limit: 1 });
-  t.match(await api.json('join-token', 'worker'), { token: /^SHTKN-1-/ });
-  t.match(await api.json('service', 'rm', 'web'), { removed: [{ ref: 'web' }] });
+  await using api = await serve(await fakeAgent(), 'json');
+  const cases: [string, unknown][] = [
+    ['status', { membership: 'member', counts: { nodes: 3 } }],
+    ['node ls', [{ name: 'edge-1' }, { name: 'edge-2' }, { name: 'edge-3' }]],
+    ['node inspect self edge-3', [{ name: 'edge-1' }, { name: 'edge-3' }]],
+    ['service create web -p 80', { name: 'web', convergence: { missing: [] } }],
+    ['service update web --host-add a.example.com', { hosts: ['a.example.com'] }],
+    ['service inspect web', [{ name: 'web' }]],
+    ['service ps web', []],
+    ['network create backend', { name: 'backend' }],
+    ['network ls', [{ name: 'backend' }, { name: 'mesh' }]],
+    ['network rm backend', { removed: [{ ref: 'backend', name: 'backend' }] }],
+    ['attach --netns app --service web --port 80', { service: 'web' }],
+    ['detach /run/netns/app', { removed: [{ network: 'mesh' }] }],
+    ['drops', [{ reason: 'no_endpoint' }, { packets: 0 }]],
+    ['flows --limit 1', { total: 2, limit: 1 }],
+    ['join-token worker', { token: /^SHTKN-1-/ }],
+    ['service rm web', { removed: [{ ref: 'web' }] }],
+    ['leave', { membership: 'none' }],
+    ['init', { membership: 'member', joinCommand: /^shoal join --token/ }],
+  ];
+  const commands = cases.map(([line]) => [...line.split(' '), '--format', 'json']);
+  for (const [index, { code, stdout, stderr }] of (await shoals(api.path, commands)).entries()) {
+    const [line = '', expected] = cases[index] ?? [];
+    t.match({ code, stderr }, { code: 0, stderr: '' }, line);
+    t.match(JSON.parse(stdout), expected, line);
+  }
 });
 
 t.test('tables and short answers', async (t) => {
@@ -202,8 +217,12 @@ t.test('what cannot be meant is refused with 2, before anything is sent', async 
     [['agent', '--uplink', 'no/such'], /--uplink "no\/such": expected the name of an interface/],
     [['node'], /a command is missing/],
   ];
-  for (const [words, pattern] of cases) {
-    const { code, stdout, stderr } = await api.run(...words);
+  const results = await shoals(
+    api.path,
+    cases.map(([words]) => words),
+  );
+  for (const [index, [words, pattern]] of cases.entries()) {
+    const { code, stdout, stderr = '' } = results[index] ?? {};
     t.equal(code, 2, `shoal ${words.join(' ')}`);
     t.equal(stdout, '');
     t.match(stderr, pattern);
