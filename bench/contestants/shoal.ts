@@ -25,13 +25,14 @@ class Shoal implements Contestant {
     await first.cli('init');
     const { token } = await first.cli<{ token: string }>('join-token', 'worker');
     await second.cli('join', '--token', token, `${lab.ingress.requiredAddress}:${controlPort}`);
-    const publish = (name: 'http' | 'bulk'): Promise<unknown> =>
+    const publish = (name: 'http' | 'bulk', ...more: string[]): Promise<unknown> =>
       first.cli(
         ...['service', 'create', name, '--publish', `${publishedPorts[name]}`],
-        ...['--endpoint', `127.0.0.1:${endpointPorts[name]}@${lab.endpoint.name}`],
+        ...['--endpoint', `127.0.0.1:${endpointPorts[name]}@${lab.endpoint.name}`, ...more],
       );
     await publish('http');
-    await publish('bulk');
+    // iperf3 takes one client at a time: a health check would be the one.
+    await publish('bulk', '--check', 'none');
   }
 
   target(): Target {
