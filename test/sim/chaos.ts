@@ -8,6 +8,12 @@ import type { Simulation } from './simulation.ts';
 /** Entries that a compaction leaves for slow followers, at most. */
 const MAX_KEPT_ENTRIES = 10;
 
+const TRANSITIONS = [
+  'ConfChangeTransitionAuto',
+  'ConfChangeTransitionJointImplicit',
+  'ConfChangeTransitionJointExplicit',
+] as const;
+
 /** Draws, after each event, what else happens. */
 export class Chaos {
   readonly #simulation: Simulation;
@@ -55,24 +61,32 @@ export class Chaos {
       type: random.pick(['ConfChangeAddNode', 'ConfChangeAddLearnerNode', 'ConfChangeRemoveNode'] as const),
       nodeId: random.pick(settings.ids),
     });
-    switch (random.between(0, 3)) {
+    switch (random.between(0, 4)) {
       case 0:
         return null;
       case 1:
         // Removing the last voter is an error of the operator, which the core refuses only when it is applied.
         return { ...single(), type: 'ConfChangeAddNode', context: NO_BYTES, id: 0 };
+      case 2:
+        return this.#replacement();
       default: {
-        const transition = random.pick([
-          'ConfChangeTransitionAuto',
-          'ConfChangeTransitionJointImplicit',
-          'ConfChangeTransitionJointExplicit',
-        ] as const);
+        const transition = random.pick(TRANSITIONS);
         // One voter is added in any case, so that some remain.
         const keep: ConfChangeSingle = { type: 'ConfChangeAddNode', nodeId: random.pick(settings.ids) };
         const changes = [...Array.from({ length: random.between(0, 3) }, single), keep];
         return { transition, changes, context: NO_BYTES };
       }
     }
+  }
+
+  /** Other voters altogether, so that the majorities before and after need not overlap. */
+  #replacement(): AnyConfChange {
+    const { random, settings } = this.#simulation;
+    const voters = random.shuffle(settings.ids).slice(0, random.between(1, 3));
+    const changes = settings.ids.map((nodeId): ConfChangeSingle => {
+      return { type: voters.includes(nodeId) ? 'ConfChangeAddNode' : 'ConfChangeRemoveNode', nodeId };
+    });
+    return { transition: random.pick(TRANSITIONS), changes, context: NO_BYTES };
   }
 
   #compact(id: number): void {
