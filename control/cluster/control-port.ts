@@ -17,6 +17,8 @@ import type { HttpHandler, Peer } from './types.ts';
 
 /** Connections at one time. */
 export const connectionsLimit = 4_096;
+/** Of these, connections of those who show no certificate of ours. */
+export const strangersLimit = 64;
 
 export type ControlPortOptions = {
   address: string;
@@ -55,6 +57,7 @@ export class ControlPort {
   readonly #server: Server;
   readonly #http: HttpServer;
   readonly #sockets = new Map<TLSSocket, Peer | null>();
+  #strangers = 0;
   readonly counters = { accepted: 0, refusedPeers: 0, failedHandshakes: 0 };
 
   private constructor(options: ControlPortOptions) {
@@ -102,6 +105,7 @@ export class ControlPort {
     socket.on('error', () => undefined);
     socket.setNoDelay(true);
     const subject = subjectOfSocket(socket, this.#options.identity.rootCertificate);
+    if (subject === null && !this.#admitStranger(socket)) return;
     const reason = subject === null ? null : this.#options.refuse(subject);
     const peer = subject !== null && reason === null ? { nodeId: subject.nodeId, role: subject.role } : null;
     this.#sockets.set(socket, peer);
@@ -109,6 +113,20 @@ export class ControlPort {
     this.counters.accepted += 1;
     if (reason !== null) this.#refuse(socket, reason);
     else this.#dispatch(socket, peer);
+  }
+
+  /** Counts one without certificate in, until it closes; ends it if there are too many. */
+  #admitStranger(socket: TLSSocket): boolean {
+    if (this.#strangers >= strangersLimit) {
+      this.counters.refusedPeers += 1;
+      socket.destroy();
+      return false;
+    }
+    this.#strangers += 1;
+    socket.once('close', () => {
+      this.#strangers -= 1;
+    });
+    return true;
   }
 
   #dispatch(socket: TLSSocket, peer: Peer | null): void {

@@ -1,5 +1,6 @@
 /** On the leader: which agents are heard from, and what their data planes have applied. Memory only. */
 import type { Logger } from 'pino';
+import { shoalError } from '../errors.ts';
 import type { Command } from '../store/commands.ts';
 import type { State } from '../store/state.ts';
 import type { NodeStatus } from './types.ts';
@@ -13,6 +14,9 @@ export type LivenessOptions = {
   /** A monotonic clock. */
   now_ms: () => number;
 };
+
+/** Callers that wait for data planes at one time. */
+export const waitersLimit = 1_024;
 
 /** Watches heartbeats, and has nodes marked down and ready. */
 export class Liveness {
@@ -73,6 +77,9 @@ export class Liveness {
 
   /** Waits until all ready nodes have applied `version`, or the time is over. */
   async waitApplied(version: number, timeout_ms: number): Promise<{ applied: string[]; missing: string[] }> {
+    if (this.#waiters.size >= waitersLimit) {
+      throw shoalError('OVERLOADED', { what: 'waits for convergence', limit: waitersLimit });
+    }
     const deadline_ms = this.#options.now_ms() + timeout_ms;
     for (;;) {
       const result = { applied: [] as string[], missing: [] as string[] };

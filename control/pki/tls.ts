@@ -11,7 +11,7 @@ export const protocols = { raft: 'shoal-raft/1', control: 'shoal-control/1', htt
 export type WireProtocol = (typeof protocols)[keyof typeof protocols];
 
 /** Time in which a connection must be made, and its handshake done. */
-export const handshakeTimeout_ms = 5_000;
+export const handshakeTimeout_ms = 3_000;
 
 /** Options of the listening side. The root is part of the chain, so that one who joins can compare its digest. */
 export function serverOptions(identity: Identity): TlsOptions {

@@ -6,10 +6,10 @@
  * fdatasync before it reports the commit; the promise of `save` resolves after that and never before. Writers queue
  * up while a commit is on its way, and the next transaction takes all of them (group commit).
  */
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
-import { shoalError } from '../errors.ts';
+import { ShoalError, shoalError } from '../errors.ts';
 import {
   decodeEntry,
   decodeHardState,
@@ -31,6 +31,8 @@ import type { Sealer } from './sealing.ts';
 
 /** Size of one stored piece of a snapshot. */
 const chunk_bytes = 256 * 1024;
+/** What lmdb's meta page begins with, after the page header. */
+const magic = { offset_bytes: 24, value: 0xbeefc0de } as const;
 const formatName = 'shoal-raft/1';
 
 /** What one step of Raft wants stored; empty parts are left out. */
@@ -49,6 +51,8 @@ export class RaftStorage implements Storage {
   readonly #sealer: Sealer;
   readonly #memory = new MemoryStorage();
   #log_bytes = 0;
+  /** A commit failed: lmdb's environment is then in no state to be used again, not even to be closed. */
+  #broken = false;
   #snapshotChunks = 0;
   /** Makes a snapshot of now, for followers that need one; null while membership is changing. */
   #live: (() => Snapshot | null) | null = null;
@@ -64,7 +68,8 @@ export class RaftStorage implements Storage {
       encoding: 'binary',
       noSubdir: true,
       overlappingSync: false,
-      eventTurnBatching: true,
+      // Transactions are grouped here; lmdb's own grouping would leave rejections of failed commits unhandled.
+      eventTurnBatching: false,
     });
   }
 
@@ -75,6 +80,7 @@ export class RaftStorage implements Storage {
   static async open(path: string, sealer: Sealer): Promise<RaftStorage> {
     let storage: RaftStorage;
     try {
+      checkFile(path);
       storage = new RaftStorage(path, sealer);
     } catch (cause) {
       throw failed(path, cause);
@@ -182,6 +188,7 @@ export class RaftStorage implements Storage {
   }
 
   async close(): Promise<void> {
+    if (this.#broken) return;
     await this.#database.close();
   }
 
@@ -210,16 +217,25 @@ export class RaftStorage implements Storage {
   }
 
   async #transaction(write: () => void): Promise<void> {
+    if (this.#broken) throw failed(this.#path, new Error('it failed before, and is not used any more'));
     try {
       await this.#database.batch(write);
       this.counters.transactions += 1;
     } catch (cause) {
-      throw failed(this.#path, cause);
+      this.#broken = true;
+      // lmdb keeps the reason in a promise of its own.
+      const { commitError } = cause as { commitError?: unknown };
+      throw failed(this.#path, await Promise.resolve(commitError ?? cause).catch((reason) => reason));
     }
   }
 
+  /** A part of a transaction, which fails as a whole: each of its writes would report the same. */
+  #within(write: Promise<boolean>): void {
+    write.catch(() => undefined);
+  }
+
   #put(key: (string | number)[], plain: Uint8Array): void {
-    void this.#database.put(key, this.#sealer.seal(key.join('/'), plain));
+    this.#within(this.#database.put(key, this.#sealer.seal(key.join('/'), plain)));
   }
 
   #read(key: (string | number)[]): Buffer | null {
@@ -228,7 +244,7 @@ export class RaftStorage implements Storage {
   }
 
   #removeLog(from: number, to: number): void {
-    for (let index = from; index <= to; index += 1) void this.#database.remove(['log', index]);
+    for (let index = from; index <= to; index += 1) this.#within(this.#database.remove(['log', index]));
   }
 
   #putSnapshot(snapshot: Snapshot): void {
@@ -238,7 +254,7 @@ export class RaftStorage implements Storage {
       this.#put(['snapshot', number], snapshot.data.subarray(from, from + chunk_bytes));
     }
     for (let number = chunks; number < this.#snapshotChunks; number += 1) {
-      void this.#database.remove(['snapshot', number]);
+      this.#within(this.#database.remove(['snapshot', number]));
     }
     this.#put(['snapshot-size'], Buffer.from(JSON.stringify({ chunks, size_bytes: snapshot.data.length })));
     this.#put(['snapshot-metadata'], encodeSnapshotMetadata(snapshot.metadata));
@@ -251,7 +267,7 @@ export class RaftStorage implements Storage {
     if (format === undefined) {
       const [anything] = this.#database.getKeys({ limit: 1 });
       if (anything !== undefined) throw new Error('it is an lmdb file that shoal has not written');
-      await this.#transaction(() => void this.#database.put(['format'], Buffer.from(formatName)));
+      await this.#transaction(() => this.#within(this.#database.put(['format'], Buffer.from(formatName))));
       return;
     }
     if (format !== formatName)
@@ -287,7 +303,7 @@ export class RaftStorage implements Storage {
     const old = [...this.#database.getKeys({ start: ['log', 0], end: ['log', covered + 1] })];
     if (old.length > 0) {
       await this.#transaction(() => {
-        for (const key of old) void this.#database.remove(key);
+        for (const key of old) this.#within(this.#database.remove(key));
       });
     }
     const entries: Entry[] = [];
@@ -305,7 +321,24 @@ export class RaftStorage implements Storage {
   }
 }
 
+/** lmdb trusts the file that it maps, so what is not one of its files must not reach it. */
+function checkFile(path: string): void {
+  if (!existsSync(path)) return;
+  const head = Buffer.alloc(magic.offset_bytes + 4);
+  const file = openSync(path, 'r');
+  try {
+    const size = readSync(file, head, 0, head.length, 0);
+    if (size === 0) return;
+    if (size < head.length || head.readUInt32LE(magic.offset_bytes) !== magic.value) {
+      throw new Error('it is not an lmdb file');
+    }
+  } finally {
+    closeSync(file);
+  }
+}
+
 function failed(path: string, cause: unknown): Error {
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const inner = cause instanceof ShoalError ? cause.details?.reason : undefined;
+  const reason = inner ?? (cause instanceof Error ? cause.message : String(cause));
   return shoalError('STORAGE_FAILED', { path, reason }, cause);
 }

@@ -16,6 +16,7 @@ export class RpcClient {
   #socket: Promise<TLSSocket> | null = null;
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 1;
+  #heard_ms = 0;
   #closed = false;
 
   /** `name` is who is called, for messages. */
@@ -41,13 +42,14 @@ export class RpcClient {
     );
     const id = this.#nextId;
     this.#nextId += 1;
+    const sent_ms = performance.now();
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
         () => {
           this.#waiting.delete(id);
           reject(shoalError('TIMEOUT', { reason: `${this.#name} did not answer "${method}"` }));
-          // One that answers nothing at all is connected to anew by the next call.
-          if (this.#waiting.size === 0) socket.destroy();
+          // A peer that vanished must not hold later calls in TCP's retransmissions: the next one connects anew.
+          if (this.#heard_ms < sent_ms) socket.destroy();
         },
         Math.max(1, deadline_ms - performance.now()),
       );
@@ -92,6 +94,7 @@ export class RpcClient {
       this.#failAll();
     });
     socket.on('data', (chunk: Buffer) => {
+      this.#heard_ms = performance.now();
       try {
         for (const { kind, payload } of reader.push(chunk)) {
           if (kind === rpcKinds.value || kind === rpcKinds.error)
