@@ -10,8 +10,7 @@ export function validateMessage(message: Message): void {
       validateAppend(message);
       return;
     case 'MsgSnap':
-      if (message.snapshot === null || message.snapshot.metadata.index === 0)
-        invalid(message, 'has no snapshot');
+      if (message.snapshot === null) invalid(message, 'has no snapshot');
       return;
     case 'MsgProp':
       if (message.entries.length === 0) invalid(message, 'proposes nothing');

@@ -1,9 +1,7 @@
 /** The nodes of a transcript and the messages between them. Nothing moves unless a command says so. */
 
 import { describeEntries, describeMessage, describeProgress } from '../core/describe.ts';
-import { RaftError } from '../core/errors.ts';
 import { isLocalTarget, newMessage } from '../core/messages.ts';
-import { isEmptySnapshot } from '../core/states.ts';
 import type { Message, MessageType, Snapshot } from '../core/types.ts';
 import { CommandError } from './command-error.ts';
 import { transcriptErrorText } from './errors.ts';
@@ -136,9 +134,6 @@ export class Cluster {
     const message = newMessage('MsgSnap', to.id, from.id);
     message.term = from.node.basicStatus().hardState.term;
     message.snapshot = from.storage.snapshot();
-    if (isEmptySnapshot(message.snapshot)) {
-      throw new RaftError('INVALID_MESSAGE', `node ${from.id} has no snapshot to send`);
-    }
     this.#messages.push(message);
     this.#output.write(describeMessage(message));
   }
