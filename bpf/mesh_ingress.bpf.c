@@ -77,9 +77,11 @@ int mesh_ingress(struct __sk_buff *skb)
 		frontend_slot = find_frontend_slot(&packet);
 		if (frontend_slot) {
 			endpoint = choose_endpoint(frontend_slot, &packet, &stamp);
-			if (!endpoint)
-				return refuse_skb(skb, &packet, DROP_NO_ENDPOINT, self_node);
-			return hand_to_owner(skb, &packet, &stamp, endpoint);
+			if (endpoint)
+				return hand_to_owner(skb, &packet, &stamp, endpoint);
+			/* Nobody to give it to: it is refused here. */
+			stamp.frontend = frontend_slot;
+			return serve(skb, &packet, &stamp);
 		}
 		stamp.slot = addressed_endpoint(packet.destination);
 		endpoint = stamp.slot ? find_endpoint(stamp.slot) : NULL;

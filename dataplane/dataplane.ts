@@ -28,7 +28,7 @@ import type { Allocation } from './state/allocate.ts';
 import { compile } from './state/compile.ts';
 import type { DesiredState } from './state/desired.ts';
 import { countChanges, difference } from './state/difference.ts';
-import type { MapContents } from './state/map-contents.ts';
+import { emptyContents, type MapContents } from './state/map-contents.ts';
 
 export type { AttachmentFailure, DropCounter, FlowRow, PacketCounts };
 
@@ -91,7 +91,7 @@ export class Dataplane {
     this.#uplinkIfindex = uplinkIfindex;
     this.#xdpMode = xdpMode;
     this.#attachments = new Attachments(socket, programs, ranges);
-    this.#contents = readContents(programs.maps);
+    this.#contents = programs.adopted ? readContents(programs.maps) : emptyContents();
   }
 
   /**

@@ -103,13 +103,13 @@ static __always_inline int begin_flow(struct __sk_buff *skb, const struct packet
 	int choose_port = 0;
 	__u32 reason;
 
-	/* Another node may know a new endpoint a moment before this one does: the client tries again. */
-	if (!endpoint || endpoint->node != self_node)
-		return skb_drop(DROP_ENDPOINT_GONE);
 	if (stamp->frontend)
 		frontend = bpf_map_lookup_elem(&frontends, &stamp->frontend);
 	if (frontend && frontend->refuse)
 		return refuse_skb(skb, packet, DROP_NO_ENDPOINT, stamp->node);
+	/* Another node may know a new endpoint a moment before this one does: the client tries again. */
+	if (!endpoint || endpoint->node != self_node)
+		return skb_drop(DROP_ENDPOINT_GONE);
 	forward.source = packet->source;
 	forward.source_port = packet->source_port;
 	forward.destination = endpoint->address;
@@ -147,13 +147,18 @@ static __always_inline int is_served_here(__u32 slot)
 	return endpoint && endpoint->node == self_node;
 }
 
-static __always_inline int serve(struct __sk_buff *skb, const struct packet *packet, const struct stamp *stamp)
+SHARED_STEP int serve(struct __sk_buff *skb, const struct packet *packet, const struct stamp *stamp)
 {
-	struct flow_key key = forward_key(packet);
-	struct flow *flow = bpf_map_lookup_elem(&flows, &key);
-	struct stamp next = *stamp;
+	struct flow_key key;
+	struct stamp next;
+	struct flow *flow;
 	__u32 node;
 
+	if (!packet || !stamp)
+		return skb_drop(DROP_INTERNAL);
+	next = *stamp;
+	key = forward_key(packet);
+	flow = bpf_map_lookup_elem(&flows, &key);
 	/* A flow whose endpoint is gone is none: its packets begin anew, or are told so. */
 	if (flow && is_served_here(flow->endpoint)) {
 		struct flow *reverse = find_reverse(flow, packet->protocol);

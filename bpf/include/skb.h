@@ -42,6 +42,12 @@ static __always_inline int count_malformed(enum parse_result result)
 
 #define IP_OFFSET sizeof(struct ethhdr)
 
+/*
+ * Big steps that several hooks share are functions of their own, which the verifier checks once instead of at every
+ * call. It then knows nothing of their arguments, so each has to check its pointers.
+ */
+#define SHARED_STEP __attribute__((noinline))
+
 /* Offset of the checksum in the TCP or UDP header. */
 static __always_inline __u32 checksum_offset(const struct packet *packet)
 {
@@ -89,13 +95,15 @@ static __always_inline int rewrite_end(struct __sk_buff *skb, const struct packe
  * Lowers the MSS option of a SYN (RFC 9293, 3.7.1) to what fits through the tunnel, so that neither side ever
  * sends a segment too big for it, whichever node the flow comes through later.
  */
-static __always_inline int clamp_mss(struct __sk_buff *skb, const struct packet *packet)
+SHARED_STEP int clamp_mss(struct __sk_buff *skb, const struct packet *packet)
 {
 	__u16 limit = uplink_mtu_bytes - TUNNEL_OVERHEAD_BYTES - sizeof(struct iphdr) - sizeof(struct tcphdr);
-	__u32 offset = packet->transport_offset_bytes + sizeof(struct tcphdr);
 	__u8 header_words = 0;
-	__u32 end;
+	__u32 offset, end;
 
+	if (!packet)
+		return -1;
+	offset = packet->transport_offset_bytes + sizeof(struct tcphdr);
 	if (bpf_skb_load_bytes(skb, packet->transport_offset_bytes + 12, &header_words, 1))
 		return -1;
 	end = packet->transport_offset_bytes + (header_words >> 4) * 4;

@@ -158,10 +158,7 @@ class Agent {
     const nodeName = (slot: number): string =>
       this.#cluster.state.list('node').find((node) => node.slot === slot)?.name ?? `slot ${slot}`;
     return {
-      summary: async () => {
-        const { packets, ...facts } = dataplane().summary();
-        return { ...facts, packets, counters: this.#requireMember().member.counters() };
-      },
+      summary: async () => this.#member?.summary() ?? { state: 'none: this node is not part of a cluster' },
       drops: async () => dataplane().drops(),
       flows: async (limit) => {
         const { flows, ...counts } = dataplane().flows(limit);

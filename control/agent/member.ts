@@ -70,13 +70,15 @@ export class Member {
     return this.#dataplane;
   }
 
-  /** Counters of the parts, for `shoal status`. */
-  counters(): Record<string, Record<string, number>> {
-    return {
+  /** What `shoal status` shows of this node's parts. */
+  summary(): object {
+    const counters = {
       dns: this.#resolvers.counters(),
       l7: this.#frontEnd.counters(),
       health: { ...this.#checker.counters },
     };
+    if (this.#dataplane === undefined) return { state: this.#problem, counters };
+    return { state: 'up', appliedVersion: this.#appliedVersion, ...this.#dataplane.summary(), counters };
   }
 
   /** Resolves once this node has applied `version`. Rejects with `signal`'s reason when it aborts first. */

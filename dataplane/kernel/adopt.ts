@@ -1,15 +1,35 @@
 /** Reads back what the maps hold, so that a process that starts changes only what differs. */
+import { type BpfMap, type Codec, u32 } from 'bpf-ts';
 import { formatIpv4 } from '../addresses.ts';
 import type { Allocation, Region } from '../state/allocate.ts';
 import { emptyContents, type MapContents } from '../state/map-contents.ts';
 import { ownersPerBucket } from '../state/owners.ts';
 import type { Maps } from './programs.ts';
 
+/** The used entries of an array map: decoding the unused ones, which are nearly all, would take a second. */
+function usedEntries<V>(map: BpfMap<number, V>): [number, V][] {
+  const codec = map.valueCodec;
+  const sparse: Codec<V | undefined> = {
+    size: codec.size,
+    encode: () => {
+      throw new Error('for reading only');
+    },
+    decode: (view, offset) => (isZero(view, offset, codec.size) ? undefined : codec.decode(view, offset)),
+  };
+  const entries = map.typed(u32, sparse).lookupBatch();
+  return entries.filter((entry): entry is [number, V] => entry[1] !== undefined);
+}
+
+function isZero(view: DataView, offset: number, size: number): boolean {
+  for (let at = offset; at < offset + size; at += 4) if (view.getUint32(at, true) !== 0) return false;
+  return true;
+}
+
 /** The contents of the maps as `compile` would give them. Tables are those that frontends refer to. */
 export function readContents(maps: Maps): MapContents {
   const contents = emptyContents();
-  for (const [slot, node] of maps.nodes.lookupBatch()) if (node.vtep !== 0) contents.nodes.set(slot, node);
-  for (const [slot, endpoint] of maps.endpoints.lookupBatch()) {
+  for (const [slot, node] of usedEntries(maps.nodes)) contents.nodes.set(slot, node);
+  for (const [slot, endpoint] of usedEntries(maps.endpoints)) {
     if (endpoint.kind !== 0) contents.endpoints.set(slot, endpoint);
   }
   for (const [address, entry] of maps.meshAddresses.lookupBatch()) contents.meshAddresses.set(address, entry);
