@@ -330,6 +330,18 @@ t.test('what a killed process left is removed later, and only then', async (t) =
   t.notOk(existsSync(runDirectory(child.run)));
 });
 
+t.test('several may clear the same leftovers at once', async (t) => {
+  const child = await startChild('libt-race');
+  await end(child, 'SIGKILL');
+  const cleaners = Array.from({ length: 3 }, () => {
+    const cleaner = spawn(process.execPath, [cleanupScript], { stdio: ['ignore', 'ignore', 'inherit'] });
+    return new Promise((resolve) => cleaner.once('exit', resolve));
+  });
+  t.strictSame(await Promise.all(cleaners), [0, 0, 0]);
+  t.notOk(namespaces().includes(child.namespace));
+  t.notOk(existsSync(child.cgroup));
+});
+
 t.test('the next lab removes what a killed process left', async (t) => {
   const child = await startChild('libt-next');
   await end(child, 'SIGKILL');

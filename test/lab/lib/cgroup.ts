@@ -31,7 +31,16 @@ export function makeCgroup(path: string): void {
  * @throws Error if a process survives for 10 s
  */
 export function removeCgroup(path: string): void {
-  if (!existsSync(join(path, 'cgroup.procs'))) return;
+  try {
+    killAndRemove(path);
+  } catch (error) {
+    // Another process that clears the same leftovers may be a step ahead.
+    if (existsSync(path)) throw error;
+  }
+}
+
+function killAndRemove(path: string): void {
+  if (!existsSync(path)) return;
   const deadline = performance.now() + killTimeout_ms;
   for (;;) {
     // Again and again: a program that was just being started joins its cgroup after the first stroke.

@@ -132,12 +132,22 @@ function claimName(name: string, run: string): boolean {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
     // A process killed between the claim and its record leaves a claim that belongs to no run.
-    const holder = readFileSync(path, { encoding: 'utf8', flag: 'a+' });
+    const holder = readClaim(path);
+    if (holder === undefined) continue;
     const pid = Number(holder.slice(holder.lastIndexOf('-') + 1));
     if (existsSync(runDirectory(holder)) || (pid > 0 && identifyProcess(pid) !== undefined)) return false;
     rmSync(path, { force: true });
   }
   return false;
+}
+
+/** Who holds a name; undefined if nobody does any more. */
+function readClaim(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
 }
 
 /** Writes the record so that a crash leaves either the old or the new one. */
@@ -169,5 +179,9 @@ export function listRuns(): RunRecord[] {
 export function closeRun(record: RunRecord): void {
   rmSync(runDirectory(record.run), { recursive: true, force: true });
   const path = claimPath(record.name);
-  if (existsSync(path) && readFileSync(path, 'utf8') === record.run) unlinkSync(path);
+  try {
+    if (readFileSync(path, 'utf8') === record.run) unlinkSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
 }

@@ -29,8 +29,13 @@ export function removeRun(record: RunRecord): void {
 
 function removeNamespace(namespace: string, token: string): boolean {
   if (!namespaceExists(namespace)) return true;
-  if (readMark(namespace) !== token) return false;
-  unnameNamespace(namespace);
+  if (readMark(namespace) !== token) return !namespaceExists(namespace);
+  try {
+    unnameNamespace(namespace);
+  } catch (error) {
+    // Another process that clears the same leftovers may be a step ahead.
+    if (namespaceExists(namespace)) throw error;
+  }
   return true;
 }
 
