@@ -7,46 +7,31 @@
  * bytes throw RaftCodecError and nothing else.
  */
 
-import { RaftCodecError, Reader, Writer } from './cursor.ts';
+import {
+  KIND,
+  MAX_CODEC_ENTRIES,
+  MAX_CODEC_MEMBERS,
+  openValue,
+  readName,
+  startValue,
+  writeName,
+} from './codec-frame.ts';
+import { RaftCodecError, type Reader, type Writer } from './cursor.ts';
 import { isNetworkMessage, newMessage } from './messages.ts';
 import { isEmptySnapshot } from './states.ts';
-import {
-  type AnyConfChange,
-  type ConfChange,
-  type ConfChangeSingle,
-  type ConfChangeTransition,
-  type ConfChangeType,
-  type ConfChangeV2,
-  type ConfState,
-  type Entry,
-  type EntryType,
-  type HardState,
-  type Message,
-  type MessageType,
-  NO_BYTES,
-  type Snapshot,
-  type SnapshotMetadata,
+import type {
+  ConfState,
+  Entry,
+  EntryType,
+  HardState,
+  Message,
+  MessageType,
+  Snapshot,
+  SnapshotMetadata,
 } from './types.ts';
 
-/** Format version; the first byte of every value. */
-export const CODEC_VERSION = 1;
-/** Members in one list of a membership, and changes in one membership change. */
-export const MAX_CODEC_MEMBERS = 1024;
-/** Entries in one message. */
-export const MAX_CODEC_ENTRIES = 1 << 20;
-/** Bytes of one encoded value. */
-export const MAX_CODEC_BYTES = 1 << 30;
-
-const KIND = {
-  message: 1,
-  entry: 2,
-  hardState: 3,
-  confState: 4,
-  snapshotMetadata: 5,
-  snapshot: 6,
-  confChange: 7,
-  confChangeV2: 8,
-} as const;
+export { decodeConfChange, encodeConfChange } from './codec-confchange.ts';
+export { CODEC_VERSION, MAX_CODEC_BYTES, MAX_CODEC_ENTRIES, MAX_CODEC_MEMBERS } from './codec-frame.ts';
 
 /** Positions are the wire format: append only. */
 const MESSAGE_TYPES: readonly MessageType[] = [
@@ -66,18 +51,6 @@ const MESSAGE_TYPES: readonly MessageType[] = [
   'MsgPreVoteResp',
 ];
 const ENTRY_TYPES: readonly EntryType[] = ['EntryNormal', 'EntryConfChange', 'EntryConfChangeV2'];
-const CHANGE_TYPES: readonly ConfChangeType[] = [
-  'ConfChangeAddNode',
-  'ConfChangeRemoveNode',
-  'ConfChangeUpdateNode',
-  'ConfChangeAddLearnerNode',
-];
-const TRANSITIONS: readonly ConfChangeTransition[] = [
-  'ConfChangeTransitionAuto',
-  'ConfChangeTransitionJointImplicit',
-  'ConfChangeTransitionJointExplicit',
-];
-
 /** Which fields of a message follow. */
 const HAS = {
   term: 1,
@@ -92,56 +65,13 @@ const HAS = {
 } as const;
 const ALL_FIELDS = 511;
 
-/** Encoding is synchronous, so one writer serves all. */
-const sharedWriter = new Writer();
-
-function start(kind: number): Writer {
-  sharedWriter.start();
-  sharedWriter.byte(CODEC_VERSION);
-  sharedWriter.byte(kind);
-  return sharedWriter;
-}
-
-function open(bytes: Uint8Array, kind: number): Reader {
-  if (bytes.length > MAX_CODEC_BYTES) {
-    throw new RaftCodecError('TOO_LARGE', `${bytes.length} bytes are more than ${MAX_CODEC_BYTES}`);
-  }
-  const reader = new Reader(bytes);
-  const version = reader.byte('version');
-  if (version !== CODEC_VERSION) {
-    throw new RaftCodecError('BAD_VERSION', `version ${version} is not ${CODEC_VERSION}, the only one known`);
-  }
-  const found = reader.byte('kind');
-  if (found !== kind) throw new RaftCodecError('BAD_KIND', `kind ${found} stands where ${kind} is expected`);
-  return reader;
-}
-
-function writeName<T extends string>(writer: Writer, names: readonly T[], name: T): void {
-  const position = names.indexOf(name);
-  if (position < 0) throw new RaftCodecError('BAD_VALUE', `${name} cannot be encoded`);
-  writer.byte(position);
-}
-
-function readName<T extends string>(reader: Reader, names: readonly T[], what: string): T {
-  const position = reader.byte(what);
-  const name = names[position];
-  if (name === undefined) throw new RaftCodecError('BAD_VALUE', `${what} ${position} is unknown`);
-  return name;
-}
-
-function readFlag(reader: Reader, what: string): boolean {
-  const value = reader.byte(what);
-  if (value > 1) throw new RaftCodecError('BAD_VALUE', `${what} ${value} is neither 0 nor 1`);
-  return value === 1;
-}
-
 /** Encodes a message that travels between nodes. Local kinds are refused (`BAD_VALUE`). */
 export function encodeMessage(message: Message): Uint8Array {
   if (!isNetworkMessage(message)) {
     throw new RaftCodecError('BAD_VALUE', `${message.type} from ${message.from} is local and never travels`);
   }
   const snapshot = isEmptySnapshot(message.snapshot) ? null : message.snapshot;
-  const writer = start(KIND.message);
+  const writer = startValue(KIND.message);
   writeName(writer, MESSAGE_TYPES, message.type);
   writer.number(
     (message.term === 0 ? 0 : HAS.term) |
@@ -170,7 +100,7 @@ export function encodeMessage(message: Message): Uint8Array {
 
 /** Decodes what `encodeMessage` made. */
 export function decodeMessage(bytes: Uint8Array): Message {
-  const reader = open(bytes, KIND.message);
+  const reader = openValue(bytes, KIND.message);
   const message = newMessage(readName(reader, MESSAGE_TYPES, 'message type'), 0);
   const fields = reader.number('fields');
   if (fields > ALL_FIELDS) throw new RaftCodecError('BAD_VALUE', `fields ${fields} are unknown`);
@@ -241,7 +171,7 @@ function readEntries(reader: Reader): Entry[] {
 
 /** Encodes one log entry, for storage. */
 export function encodeEntry(entry: Entry): Uint8Array {
-  const writer = start(KIND.entry);
+  const writer = startValue(KIND.entry);
   writeName(writer, ENTRY_TYPES, entry.type);
   writer.number(entry.term, 'term');
   writer.number(entry.index, 'index');
@@ -251,7 +181,7 @@ export function encodeEntry(entry: Entry): Uint8Array {
 
 /** Decodes what `encodeEntry` made. */
 export function decodeEntry(bytes: Uint8Array): Entry {
-  const reader = open(bytes, KIND.entry);
+  const reader = openValue(bytes, KIND.entry);
   const type = readName(reader, ENTRY_TYPES, 'entry type');
   const term = reader.number('term');
   const index = reader.number('index');
@@ -262,7 +192,7 @@ export function decodeEntry(bytes: Uint8Array): Entry {
 
 /** Encodes a hard state, for storage. */
 export function encodeHardState(state: HardState): Uint8Array {
-  const writer = start(KIND.hardState);
+  const writer = startValue(KIND.hardState);
   writer.number(state.term, 'term');
   writer.number(state.vote, 'vote');
   writer.number(state.commit, 'commit');
@@ -271,7 +201,7 @@ export function encodeHardState(state: HardState): Uint8Array {
 
 /** Decodes what `encodeHardState` made. */
 export function decodeHardState(bytes: Uint8Array): HardState {
-  const reader = open(bytes, KIND.hardState);
+  const reader = openValue(bytes, KIND.hardState);
   const term = reader.number('term');
   const vote = reader.number('vote');
   const commit = reader.number('commit');
@@ -310,14 +240,14 @@ function readConfState(reader: Reader): ConfState {
 
 /** Encodes a membership. */
 export function encodeConfState(state: ConfState): Uint8Array {
-  const writer = start(KIND.confState);
+  const writer = startValue(KIND.confState);
   writeConfState(writer, state);
   return writer.finish();
 }
 
 /** Decodes what `encodeConfState` made. */
 export function decodeConfState(bytes: Uint8Array): ConfState {
-  const reader = open(bytes, KIND.confState);
+  const reader = openValue(bytes, KIND.confState);
   const state = readConfState(reader);
   reader.end();
   return state;
@@ -337,14 +267,14 @@ function readSnapshotMetadata(reader: Reader): SnapshotMetadata {
 
 /** Encodes where a snapshot stands, without its data. */
 export function encodeSnapshotMetadata(metadata: SnapshotMetadata): Uint8Array {
-  const writer = start(KIND.snapshotMetadata);
+  const writer = startValue(KIND.snapshotMetadata);
   writeSnapshotMetadata(writer, metadata);
   return writer.finish();
 }
 
 /** Decodes what `encodeSnapshotMetadata` made. */
 export function decodeSnapshotMetadata(bytes: Uint8Array): SnapshotMetadata {
-  const reader = open(bytes, KIND.snapshotMetadata);
+  const reader = openValue(bytes, KIND.snapshotMetadata);
   const metadata = readSnapshotMetadata(reader);
   reader.end();
   return metadata;
@@ -362,80 +292,21 @@ function readSnapshot(reader: Reader): Snapshot {
 
 /** Encodes a snapshot with its data. */
 export function encodeSnapshot(snapshot: Snapshot): Uint8Array {
-  const writer = start(KIND.snapshot);
+  const writer = startValue(KIND.snapshot);
   writeSnapshot(writer, snapshot);
   return writer.finish();
 }
 
 /** Decodes what `encodeSnapshot` made. */
 export function decodeSnapshot(bytes: Uint8Array): Snapshot {
-  const reader = open(bytes, KIND.snapshot);
+  const reader = openValue(bytes, KIND.snapshot);
   const snapshot = readSnapshot(reader);
   reader.end();
   return snapshot;
 }
 
-/** Encodes a membership change as the type and data of a log entry. */
-export function encodeConfChange(change: AnyConfChange): { type: EntryType; data: Uint8Array } {
-  if ('changes' in change) {
-    const writer = start(KIND.confChangeV2);
-    writeName(writer, TRANSITIONS, change.transition);
-    if (change.changes.length > MAX_CODEC_MEMBERS) {
-      throw new RaftCodecError(
-        'TOO_LARGE',
-        `${change.changes.length} changes are more than ${MAX_CODEC_MEMBERS}`,
-      );
-    }
-    writer.number(change.changes.length, 'changes');
-    for (const single of change.changes) {
-      writeName(writer, CHANGE_TYPES, single.type);
-      writer.number(single.nodeId, 'nodeId');
-    }
-    writer.bytes(change.context);
-    return { type: 'EntryConfChangeV2', data: writer.finish() };
-  }
-  const writer = start(KIND.confChange);
-  writeName(writer, CHANGE_TYPES, change.type);
-  writer.number(change.nodeId, 'nodeId');
-  writer.number(change.id, 'id');
-  writer.bytes(change.context);
-  return { type: 'EntryConfChange', data: writer.finish() };
-}
-
-/** The change that an entry of type EntryConfChange or EntryConfChangeV2 holds. */
-export function decodeConfChange(entry: Pick<Entry, 'type' | 'data'>): AnyConfChange {
-  switch (entry.type) {
-    case 'EntryConfChange':
-      return decodeConfChangeV1(entry.data);
-    case 'EntryConfChangeV2':
-      return decodeConfChangeV2(entry.data);
-    case 'EntryNormal':
-      throw new RaftCodecError('BAD_KIND', 'an EntryNormal holds no membership change');
-  }
-}
-
-function decodeConfChangeV1(data: Uint8Array): ConfChange {
-  const reader = open(data, KIND.confChange);
-  const type = readName(reader, CHANGE_TYPES, 'change type');
-  const nodeId = reader.number('nodeId');
-  const id = reader.number('id');
-  const context = reader.bytes('context');
-  reader.end();
-  return { type, nodeId, id, context };
-}
-
-function decodeConfChangeV2(data: Uint8Array): ConfChangeV2 {
-  // No data at all: leave the joint configuration, as proposed by a leader on its own behalf.
-  if (data.length === 0) return { transition: 'ConfChangeTransitionAuto', changes: [], context: NO_BYTES };
-  const reader = open(data, KIND.confChangeV2);
-  const transition = readName(reader, TRANSITIONS, 'transition');
-  const count = reader.count('changes', MAX_CODEC_MEMBERS, 2);
-  const changes: ConfChangeSingle[] = [];
-  for (let n = 0; n < count; n += 1) {
-    const type = readName(reader, CHANGE_TYPES, 'change type');
-    changes.push({ type, nodeId: reader.number('nodeId') });
-  }
-  const context = reader.bytes('context');
-  reader.end();
-  return { transition, changes, context };
+function readFlag(reader: Reader, what: string): boolean {
+  const value = reader.byte(what);
+  if (value > 1) throw new RaftCodecError('BAD_VALUE', `${what} ${value} is neither 0 nor 1`);
+  return value === 1;
 }

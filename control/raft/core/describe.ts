@@ -1,6 +1,6 @@
 /** Readable one-line forms of what the core handles: for logs, transcripts and failing tests. */
 
-import { decodeConfChange } from './codec.ts';
+import { decodeConfChange } from './codec-confchange.ts';
 import { quoteBytes } from './quote.ts';
 import { isEmptyHardState, isEmptySnapshot, sortedIds } from './states.ts';
 import type { ProgressStatus } from './status.ts';

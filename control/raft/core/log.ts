@@ -1,7 +1,7 @@
 /** The replicated log: stable storage and the unstable end as one, with the commit and apply positions. */
 
 import { invariantBroken, isRaftError, RaftError } from './errors.ts';
-import { countWithinSize, entriesSize } from './sizes.ts';
+import { entriesSize } from './sizes.ts';
 import type { Entry, Logger, Snapshot, Storage } from './types.ts';
 import { Unstable } from './unstable.ts';
 
@@ -228,24 +228,17 @@ export class RaftLog {
     if (lo < this.firstIndex()) throw new RaftError('COMPACTED', `entry ${lo} is compacted; take a snapshot`);
     if (lo === hi) return [];
     const offset = this.unstable.offset;
-    if (lo >= offset) return this.#unstableWithin(lo, hi, maxBytes);
+    if (lo >= offset) return this.unstable.sliceWithin(lo, hi, maxBytes);
 
     const cut = Math.min(hi, offset);
     const stable = this.storage.entries(lo, cut, maxBytes);
     if (hi <= offset || stable.length < cut - lo) return stable;
     const rest = maxBytes - entriesSize(stable);
     if (rest <= 0) return stable;
-    const unstable = this.#unstableWithin(offset, hi, rest);
+    const unstable = this.unstable.sliceWithin(offset, hi, rest);
     if (unstable.length === 1 && entriesSize(unstable) > rest) return stable;
     for (const entry of unstable) stable.push(entry);
     return stable;
-  }
-
-  #unstableWithin(lo: number, hi: number, maxBytes: number): Entry[] {
-    const entries = this.unstable.slice(lo, hi);
-    const count = countWithinSize(entries, 0, entries.length, maxBytes);
-    if (count < entries.length) entries.length = count;
-    return entries;
   }
 
   /** True if an entry in [lo, hi) satisfies `test`. Reads page by page, so that memory stays bounded. */

@@ -1,6 +1,6 @@
 /** A Raft node as a pure state machine: messages and ticks in, work out. The way into the core. */
 
-import { encodeConfChange } from './codec.ts';
+import { encodeConfChange } from './codec-confchange.ts';
 import { resolveConfig } from './config.ts';
 import { assertSafeInteger, invariantBroken, RaftError } from './errors.ts';
 import { applyConfChange, asConfChangeV2, restoreMembership } from './membership.ts';

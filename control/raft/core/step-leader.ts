@@ -1,6 +1,6 @@
 /** What a leader does with a message of its term. */
 
-import { decodeConfChange } from './codec.ts';
+import { decodeConfChange } from './codec-confchange.ts';
 import { RaftCodecError } from './cursor.ts';
 import { describeConfChange, describeMembership } from './describe.ts';
 import { sendTimeoutNow } from './election.ts';

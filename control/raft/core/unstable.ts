@@ -1,6 +1,7 @@
 /** The end of the log that is not known to be on stable storage yet, and a snapshot that is not. */
 
 import { invariantBroken } from './errors.ts';
+import { countWithinSize } from './sizes.ts';
 import type { Entry, Logger, Snapshot } from './types.ts';
 
 /** Stable entries in front of the array are dropped once there are so many of them, and they are the most. */
@@ -137,6 +138,13 @@ export class Unstable {
       invariantBroken(`unstable entries [${lo}, ${hi}) are outside of [${this.offset}, ${this.end})`);
     }
     return this.#entries.slice(this.#head + lo - this.offset, this.#head + hi - this.offset);
+  }
+
+  /** A copy of [lo, hi), cut to `maxBytes` but at least one entry. Costs no more than what it returns. */
+  sliceWithin(lo: number, hi: number, maxBytes: number): Entry[] {
+    const start = this.#head + lo - this.offset;
+    const count = countWithinSize(this.#entries, start, this.#head + hi - this.offset, maxBytes);
+    return this.slice(lo, lo + count);
   }
 
   #clear(): void {

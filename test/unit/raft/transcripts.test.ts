@@ -51,6 +51,16 @@ t.test('a transcript that differs is noticed, and shown', async (t) => {
   t.same([unknown.error, unknown.mismatches], [undefined, []]);
 });
 
+t.test('what commands print when they cannot do it', async (t) => {
+  const { cases, mismatches, error } = playTranscript(
+    'interaction',
+    readFileSync(resolve(import.meta.dirname, 'commands.txt'), 'utf8'),
+  );
+  t.equal(mismatches.map(describeMismatch).join('\n'), '');
+  t.equal(error, undefined);
+  t.equal(cases, 29);
+});
+
 t.test('log lines are not compared, all others are', async (t) => {
   const setUp = 'add-nodes 1 voters=(1) index=2\n----\nINFO worded in another way\n\n';
   t.same(playTranscript('interaction', `${setUp}tick-heartbeat 1\n----\nok\n`).mismatches, []);
