@@ -8,6 +8,8 @@ export class Directory {
   readonly #dataDir: string;
   readonly #state: State;
   #record: MembershipRecord;
+  /** Managers as of a version of the store. */
+  #known = { version: -1, managers: [] as ManagerAddress[] };
 
   constructor(dataDir: string, state: State, record: MembershipRecord) {
     this.#dataDir = dataDir;
@@ -23,6 +25,12 @@ export class Directory {
   /** All managers. */
   managers(): ManagerAddress[] {
     if (this.#state.cluster() === undefined) return this.#record.managers;
+    if (this.#known.version !== this.#state.version)
+      this.#known = { version: this.#state.version, managers: this.#list() };
+    return this.#known.managers;
+  }
+
+  #list(): ManagerAddress[] {
     return this.#state
       .list('node')
       .filter((node) => node.role === 'manager')

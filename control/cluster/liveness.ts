@@ -24,6 +24,7 @@ export class Liveness {
   readonly #heard = new Map<string, NodeStatus>();
   readonly #proposing = new Set<string>();
   readonly #waiters = new Set<() => void>();
+  #waking = false;
   #graceFrom_ms = 0;
   #lastCheck_ms = 0;
   #timer: NodeJS.Timeout | null = null;
@@ -49,8 +50,9 @@ export class Liveness {
 
   /** A heartbeat. */
   record(nodeId: string, appliedVersion: number): void {
+    const before = this.#heard.get(nodeId)?.appliedVersion;
     this.#heard.set(nodeId, { appliedVersion, lastHeard_ms: this.#options.now_ms() });
-    this.#wake();
+    if (before !== appliedVersion) this.#wake();
   }
 
   /** What was heard of each node; times as of the monotonic clock. */
@@ -107,8 +109,14 @@ export class Liveness {
     });
   }
 
+  /** Wakes those who wait, once for all heartbeats of this turn of the event loop. */
   #wake(): void {
-    for (const wake of [...this.#waiters]) wake();
+    if (this.#waking || this.#waiters.size === 0) return;
+    this.#waking = true;
+    setImmediate(() => {
+      this.#waking = false;
+      for (const wake of [...this.#waiters]) wake();
+    });
   }
 
   #propose(nodeId: string, status: 'ready' | 'down'): void {

@@ -65,6 +65,8 @@ export class Tables {
     endpoint: new Map(),
     attachment: new Map(),
   };
+  /** Made when asked for, until the next write of the kind. */
+  readonly #sorted: { [K in Kind]?: Objects[K][] } = {};
   readonly #names = new Map<string, string>();
   readonly #endpointsByService = new Map<string, Set<string>>();
   readonly #servicesByClaim = new Map<string, Set<string>>();
@@ -217,7 +219,12 @@ export class Tables {
 
   /** Objects of one kind, sorted by id, so that equal stores have equal snapshots. */
   sorted<K extends Kind>(kind: K): Objects[K][] {
-    return [...this.all(kind)].sort((a, b) => (a.id < b.id ? -1 : 1));
+    let sorted = this.#sorted[kind] as Objects[K][] | undefined;
+    if (sorted === undefined) {
+      sorted = [...this.all(kind)].sort((a, b) => (a.id < b.id ? -1 : 1));
+      this.#sorted[kind] = sorted as never;
+    }
+    return sorted.slice();
   }
 
   #take(allocator: RotatingAllocator): number | null {
@@ -252,6 +259,7 @@ export class Tables {
   #set(kind: Kind, id: string, object: Objects[Kind] | undefined): void {
     const rows = this.#rows[kind] as Map<string, Objects[Kind]>;
     const before = rows.get(id);
+    delete this.#sorted[kind];
     if (before !== undefined) this.#removeFromIndexes(kind, before);
     if (object === undefined) rows.delete(id);
     else {

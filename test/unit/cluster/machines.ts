@@ -9,7 +9,7 @@ import type { Timing } from '../../../control/cluster/types.ts';
 import type { Role } from '../../../control/store/objects.ts';
 
 /** Elections slow enough for two busy cores, quick enough for a test. */
-const timing: Timing = {
+export const timing: Timing = {
   tick_ms: 10,
   electionTicks: 40,
   heartbeatTicks: 6,
