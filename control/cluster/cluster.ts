@@ -193,6 +193,7 @@ export class Cluster implements ClusterFacade {
       log,
       timing: { ...defaultTiming, ...raft },
       http: () => this.#http,
+      onFatal: (error) => this.#options.onFatal?.(error),
     });
   }
 

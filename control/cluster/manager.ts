@@ -32,6 +32,7 @@ export type ManagerOptions = {
   log: Logger;
   timing: Required<Timing>;
   onLeadership: (isLeader: boolean) => void;
+  onFatal: (error: Error) => void;
 };
 
 /** A manager's part in Raft. */
@@ -64,7 +65,10 @@ export class Manager {
         log.info({ leader: directory.managerByRaftId(lead)?.nodeId ?? null, isLeader }, 'leadership changed');
         options.onLeadership(isLeader);
       },
-      onFatal: () => this.transport.close(),
+      onFatal: (error) => {
+        this.transport.close();
+        options.onFatal(error);
+      },
     });
     this.voters = new Voters(this.driver, state, log);
   }

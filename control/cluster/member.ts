@@ -27,6 +27,7 @@ export type MemberOptions = {
   log: Logger;
   timing: Required<Timing>;
   http: () => HttpHandler | null;
+  onFatal: (error: Error) => void;
 };
 
 /** Heartbeats without an answer yet, at one time. */
@@ -168,7 +169,7 @@ export class Member {
     };
     if (record.role === 'manager') {
       const onLeadership = () => this.liveness.leadershipChanged();
-      this.#manager = await Manager.open({ ...shared, timing, onLeadership });
+      this.#manager = await Manager.open({ ...shared, timing, onLeadership, onFatal: this.#options.onFatal });
     }
     this.#port = await ControlPort.open({
       address: advertiseAddress,

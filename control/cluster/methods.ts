@@ -59,7 +59,7 @@ export class MemberMethods {
       case 'admit':
         return this.#options.admission.admit(params);
       case 'remove':
-        return this.#remove(manager, fields);
+        return this.#remove(manager, fields, peer);
       case 'statuses':
         return this.#statuses();
       case 'waitApplied':
@@ -92,8 +92,11 @@ export class MemberMethods {
   }
 
   /** A manager goes from Raft first: as long as it may vote, it must be able to. */
-  async #remove(manager: Manager, fields: Record<string, unknown>): Promise<null> {
+  async #remove(manager: Manager, fields: Record<string, unknown>, peer: Peer | null): Promise<null> {
     const { state, directory } = this.#options;
+    if (peer?.role === 'worker' && peer.nodeId !== fields.nodeId) {
+      throw shoalError('FORBIDDEN', { reason: 'a worker takes out itself alone; ask a manager' });
+    }
     const node = state.get('node', String(fields.nodeId));
     if (node === undefined) throw shoalError('UNKNOWN_NODE', { name: String(fields.nodeId) });
     if (node.id === directory.self.nodeId) {

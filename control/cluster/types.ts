@@ -35,6 +35,8 @@ export type ClusterOptions = {
   controlPort: number;
   log: Logger;
   raft?: Timing;
+  /** Raft cannot go on on this node (the disk failed): the process should end, so that it is started afresh. */
+  onFatal?: (error: Error) => void;
 };
 
 /** Whether this node belongs to a cluster, and as what. */
