@@ -124,15 +124,15 @@ const endpointList: readonly DesiredEndpoint[] = [
   { slot: endpoints.otherNamespace, address: hosts.otherNamespace, port: 9021, kind: 'namespace', node: 1 },
 ];
 
-/** The state; `without` leaves endpoints out, as if they had been removed. */
-export function clusterState(without: readonly number[] = []): DesiredState {
+/** The state; `without` leaves endpoints out, as if they had been removed, and gives their place to `instead`. */
+export function clusterState(without: readonly number[] = [], instead: readonly number[] = []): DesiredState {
   const gone = (slot: number): boolean => without.includes(slot);
   return {
     self: 1,
     nodes,
     services: services.map(service).map((entry) => ({
       ...entry,
-      owners: entry.owners.filter((slot) => !gone(slot)),
+      owners: entry.owners.flatMap((slot) => (gone(slot) ? instead : [slot])),
     })),
     endpoints: endpointList.filter(({ slot }) => !gone(slot)),
     attachments: [

@@ -107,7 +107,7 @@ const mapEntries = {
   endpoints: 1024,
   nodes: 64,
   mesh_addresses: 256,
-  flows: 8192,
+  flows: 32_768,
 } as const;
 
 export class Fixture implements Disposable {

@@ -263,7 +263,7 @@ t.test('no endpoint: refused as a host without a listener would', async (t) => {
         tcp,
       }),
     );
-  const segment = (flags: number, body = new Uint8Array(0), ip = {}): Uint8Array =>
+  const segment = (flags: number, body: Uint8Array = new Uint8Array(0), ip = {}): Uint8Array =>
     fromGateway(toPort(ports.empty, flags, { tcp: { ...numbers, window: 1000 }, body, ip }));
   const acknowledging = (octets: number) =>
     reset({ acknowledgement: (numbers.sequence + octets) >>> 0 }, rst | ack);
