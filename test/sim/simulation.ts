@@ -53,7 +53,7 @@ export interface Outcome {
   readonly reads: number;
   readonly confChanges: number;
   readonly snapshots: number;
-  /** 1 if it ended in the one way in which a cluster may stay without a leader. */
+  /** 1 if it ended in one of the two ways in which a healed cluster may get stuck; see where they are told. */
   readonly stuck: number;
 }
 
@@ -236,9 +236,9 @@ export class Simulation {
 
   #tick(id: number): void {
     this.#heap.push(this.#time + TICK_TIME + this.random.between(-2, 2), { kind: 'tick', id });
-    // Who was removed, and does not know, would disturb the others for ever.
-    if (this.#isHealing && !this.#isMember(id)) return;
-    this.onNode(id, (raft) => raft.tick());
+    // Who was removed, and does not know, would disturb the others for ever: its clock goes on, no more.
+    const isQuiet = this.#isHealing && !this.#isMember(id);
+    this.onNode(id, (raft) => (isQuiet ? raft.tickQuiesced() : raft.tick()));
   }
 
   #isMember(id: number): boolean {
@@ -341,7 +341,7 @@ export class Simulation {
       }
       if (target !== Number.POSITIVE_INFINITY && this.oracle.acknowledged < target) this.write(leader.id);
     }
-    if (this.#isStuckByDemotion()) {
+    if (this.#isStuckByDemotion() || this.#isStuckByTerm()) {
       this.#isStuck = true;
       return;
     }
@@ -384,6 +384,22 @@ export class Simulation {
     const unaware = voters.filter((id) => this.node(id).machine.applied < this.oracle.newestConfIndex);
     const others = this.nodes.filter(({ id }) => !voters.includes(id));
     return unaware.some((id) => others.some((other) => isAhead(other, this.node(id))));
+  }
+
+  /**
+   * Without pre-votes and quorum checks a node of a higher term does not answer an older leader: it is to win
+   * an election itself. A member that does not know the membership, since it is about to be added again, asks
+   * the wrong nodes for votes, or none. True if that is the case here.
+   */
+  #isStuckByTerm(): boolean {
+    const { checkQuorum, preVote } = this.settings.config;
+    const leading = this.#leader()?.raft?.basicStatus().hardState.term;
+    if (checkQuorum === true || preVote === true || leading === undefined) return false;
+    return this.nodes.some(({ id, raft, machine }) => {
+      if (raft === null || !this.#isMember(id)) return false;
+      const { hardState } = raft.basicStatus();
+      return hardState.term > leading && machine.applied < this.oracle.newestConfIndex;
+    });
   }
 
   #summary(): string {
