@@ -18,7 +18,7 @@ const FIXED_SEEDS = [
 ];
 /** New ground in every run, within this time. */
 const FRESH_MILLISECONDS = 5_000;
-const MAX_FRESH_SEEDS = 300;
+const MAX_FRESH_SEEDS = 40;
 /** After this no further fixed seed is begun, so that a slow machine is not held up for ever. */
 const FIXED_MILLISECONDS = 15_000;
 /** Of them this many must have been played in any case. */
