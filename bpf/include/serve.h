@@ -22,32 +22,37 @@ static __always_inline struct bucket *stamped_bucket(const struct stamp *stamp, 
 
 /*
  * The second hop (as in Unimog and GLB): no flow of this node's is known for the packet, so an earlier owner of its
- * bucket on another node may have it. A UDP packet that nobody knew goes back to the current owner, which makes
- * the flow. Hops only grow, so nothing loops. Fills in `next` and returns the node; 0 if the search ends here, and
- * `next` then names the current owner.
+ * bucket on another node may have it. The search goes on behind the owner that the packet was sent here for, or from
+ * the start where this node's table does not know that one (yet). A UDP packet that nobody knew goes back to the
+ * current owner, which makes the flow. Passes are counted and few, so nothing loops. Fills in `next` and returns the
+ * node; 0 if the search ends here, and `next` then names the current owner.
  */
 static __always_inline __u32 second_hop(const struct stamp *stamp, const struct packet *packet, struct stamp *next)
 {
 	struct bucket *bucket = stamped_bucket(stamp, packet);
 	struct endpoint *endpoint;
+	int position = -1;
 	__u32 owner;
 
 	*next = *stamp;
-	if (!bucket || stamp->hop == STAMP_HOP_FINAL)
+	if (!bucket || stamp->hop >= STAMP_HOP_LIMIT)
 		return 0;
+	next->hop = stamp->hop + 1;
 #pragma unroll
-	for (int hop = 1; hop < OWNERS_PER_BUCKET; hop++) {
-		if (hop <= stamp->hop)
+	for (int i = 0; i < OWNERS_PER_BUCKET; i++) {
+		if (bucket->owner[i] == stamp->slot)
+			position = i;
+	}
+#pragma unroll
+	for (int i = 0; i < OWNERS_PER_BUCKET; i++) {
+		owner = bucket->owner[i];
+		if (i <= position || !owner)
 			continue;
-		owner = bucket->owner[hop];
-		if (!owner)
-			break;
 		endpoint = find_endpoint(owner);
 		/* This node's own flows were asked already. */
 		if (!endpoint || endpoint->node == self_node)
 			continue;
 		next->slot = owner;
-		next->hop = hop;
 		return endpoint->node;
 	}
 	if (packet->protocol == IPPROTO_TCP)

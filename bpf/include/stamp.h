@@ -31,12 +31,14 @@ enum stamp_kind {
 	STAMP_TRANSMIT = 4,
 };
 
+/* Most passes from owner to owner that a packet may have behind it; tables that agree need fewer. */
+#define STAMP_HOP_LIMIT 7
 /* The hop of a packet that came back to the current owner, since no earlier one knew its flow. */
 #define STAMP_HOP_FINAL 15
 
 struct stamp {
 	__u8 kind;
-	/* Which of the bucket's owners this is; STAMP_HOP_FINAL: make the flow here. */
+	/* How often it was passed on to another owner; STAMP_HOP_FINAL: make the flow here. */
 	__u8 hop;
 	__u32 slot;
 	/* 0 where no frontend's table is behind it. */

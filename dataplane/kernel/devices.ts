@@ -5,6 +5,7 @@
  * The programs deliver by device and address, not by ARP, so every route points at one gateway address with a
  * fixed neighbour entry, and no address resolution happens on these links.
  */
+import fs from 'node:fs';
 import {
   addresses,
   type Link,
@@ -14,6 +15,7 @@ import {
   neighbours,
   netns,
   routes,
+  rules,
   sysctl,
 } from 'netlink-ts';
 import { formatIpv4, type MeshRanges, type Prefix } from '../addresses.ts';
@@ -32,6 +34,10 @@ const gatewayMac = '02:53:48:4f:41:4c';
  * answer comes back through the programs.
  */
 export const hairpinAddress = '169.254.1.2';
+
+/** In an attached namespace: the routing table for what is sent from its mesh address, and its rule's priority. */
+const replyTable = 4789;
+const replyRulePriority = 4789;
 
 /** What the programs must know of a device of ours. */
 export type MeshLink = {
@@ -95,7 +101,8 @@ export async function ensureAttachedDevice(
     );
   }
   quietDevice(name);
-  await socket.request(links.set(name, { up: true }));
+  // The alias tells whoever detaches it, perhaps another process, where the other end is.
+  await socket.request(links.set(name, { up: true, alias: netnsPath }));
   const peer = await inside.request(links.get(attachedDevice));
   await inside.request(links.set('lo', { up: true }));
   await inside.request(links.set(attachedDevice, { up: true }));
@@ -113,14 +120,41 @@ export async function ensureAttachedDevice(
       }),
     );
   }
+  // Replies to clients anywhere leave the way that they came, whatever default route the namespace has.
+  sysctl.set(`net/ipv4/conf/${attachedDevice}/rp_filter`, 0, { netns: namespace });
+  await inside.request(
+    routes.replace({
+      destination: 'default',
+      gateway,
+      link: attachedDevice,
+      onlink: true,
+      table: replyTable,
+    }),
+  );
+  await ignoring(['EEXIST'], inside.request(rules.add(replyRule(address))));
   const here = await socket.request(links.get(name));
-  // The node reaches the namespace (health checks, its own clients) through its mesh device like everything else.
   return { ifindex: here.index, mac: parseMac(peer.mac) };
+}
+
+function replyRule(address: string) {
+  return { source: `${address}/32`, table: replyTable, priority: replyRulePriority };
 }
 
 /** Takes an attached namespace off the mesh; its end goes with ours. */
 export async function removeAttachedDevice(socket: NetlinkSocket, name: string): Promise<void> {
+  const link = await findLink(socket, name);
+  if (link === undefined) return;
+  if (link.alias !== undefined) await removeReplyRules(link.alias);
   await ignoring(['ENODEV'], socket.request(links.remove(name)));
+}
+
+/** Removes the rules that attaching made. A namespace that is gone has none. */
+async function removeReplyRules(netnsPath: string): Promise<void> {
+  if (!fs.existsSync(netnsPath)) return;
+  using inside = NetlinkSocket.open({ netns: netnsPath });
+  for (const { address } of await inside.request(addresses.list({ link: attachedDevice, family: 'inet' }))) {
+    await ignoring(['ENOENT'], inside.request(rules.remove(replyRule(address))));
+  }
 }
 
 /** The link of that name, or undefined. */

@@ -44,7 +44,7 @@ export function compile(
   const endpoints = new Map(state.endpoints.map((endpoint) => [endpoint.slot, endpoint]));
   const present = (slot: number): boolean => {
     const endpoint = endpoints.get(slot);
-    return endpoint !== undefined && nodes.get(endpoint.node)?.ready === true;
+    return endpoint !== undefined && nodes.has(endpoint.node);
   };
 
   for (const node of state.nodes) addNode(contents, node);
