@@ -10,6 +10,9 @@ import type { RpcPool } from './rpc/pool.ts';
 
 const pause_ms = { least: 15, most: 120 } as const;
 
+/** Time between two looks at who leads, while a call waits for its answer. */
+const look_ms = 25;
+
 export type LeaderCallsOptions = {
   directory: Directory;
   pool: RpcPool;
@@ -72,6 +75,18 @@ export class LeaderCalls {
     const target =
       others.find((manager) => manager.nodeId === known) ?? others[attempt % Math.max(1, others.length)];
     if (target === undefined) return Promise.reject(shoalError('NO_LEADER'));
-    return pool.client(target).call(method, params, timeout_ms);
+    return this.#untilDeposed(target.nodeId, pool.client(target).call(method, params, timeout_ms));
+  }
+
+  /** Gives a call up as soon as another node is known to lead: the one called may be cut off, and never answer. */
+  #untilDeposed(nodeId: string, answer: Promise<unknown>): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const looking = setInterval(() => {
+        const leader = this.#options.leader();
+        if (leader === null || leader === nodeId) return;
+        reject(shoalError('TIMEOUT', { reason: 'the leader changed' }));
+      }, look_ms);
+      answer.then(resolve, reject).finally(() => clearInterval(looking));
+    });
   }
 }

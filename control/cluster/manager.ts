@@ -41,11 +41,13 @@ export class Manager {
   readonly transport: RaftTransport;
   readonly voters: Voters;
   readonly #storage: RaftStorage;
+  readonly #directory: Directory;
 
   private constructor(options: ManagerOptions, storage: RaftStorage) {
     const { directory, identity, localAddress, state, log, timing } = options;
     const { raftId } = directory.self;
     this.#storage = storage;
+    this.#directory = directory;
     this.transport = new RaftTransport({
       log,
       raftId,
@@ -94,6 +96,11 @@ export class Manager {
     this.transport.close();
     await this.driver.close();
     await this.#storage.close();
+  }
+
+  /** Gives up streams to managers that are gone. */
+  review(): void {
+    this.transport.retain(new Set(this.#directory.managers().map((manager) => manager.raftId)));
   }
 
   /** Takes the stream of another manager. */

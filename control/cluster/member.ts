@@ -247,6 +247,7 @@ export class Member {
         const nodes = event.type === 'snapshot' || event.changes.some((change) => change.kind === 'node');
         if (!nodes || this.#closing.signal.aborted) continue;
         this.#port?.review();
+        this.#manager?.review();
         this.directory.remember();
         const still = state.get('node', nodeId) !== undefined;
         if (present && !still)

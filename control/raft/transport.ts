@@ -92,10 +92,13 @@ export class RaftTransport {
     socket.write(ping);
   }
 
-  /** Gives up the stream to a member that is gone. */
-  forget(raftId: number): void {
-    this.#peers.get(raftId)?.close();
-    this.#peers.delete(raftId);
+  /** Gives up the streams to all but these members. */
+  retain(raftIds: ReadonlySet<number>): void {
+    for (const [raftId, peer] of this.#peers) {
+      if (raftIds.has(raftId)) continue;
+      peer.close();
+      this.#peers.delete(raftId);
+    }
   }
 
   close(): void {
