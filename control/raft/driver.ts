@@ -25,7 +25,8 @@ import {
 } from './core/index.ts';
 import { decodeProposal, encodeProposal, proposalLimit_bytes } from './entry-data.ts';
 import { type Outcome, PendingProposals } from './pending.ts';
-import type { RaftStorage, Save } from './storage.ts';
+import type { RaftStorage } from './storage.ts';
+import { LogWriter } from './writer.ts';
 
 /** Messages from other members that wait for the loop; the oldest are dropped, since Raft sends again. */
 export const inboxLimit = 4_096;
@@ -60,12 +61,7 @@ export class RaftDriver {
   readonly #pending = new PendingProposals();
   #inbox: Message[] = [];
   #proposals: { requestId: string; data: Uint8Array }[] = [];
-  #appends: Message[] = [];
-  /** A commit index that moved alone need not be durable: it waits for the next write. */
-  #unsaved: Save = {};
-  #saved = { term: 0, vote: 0 };
-  #writing: Promise<void> | null = null;
-  #compaction: { snapshot: Snapshot; keepAfter: number } | null = null;
+  readonly #writer: LogWriter;
   #snapshotIndex: number;
   #confState: ConfState;
   #membershipChanging = false;
@@ -88,8 +84,11 @@ export class RaftDriver {
     if (index > 0) state.load(snapshot.data);
     this.#snapshotIndex = index;
     this.#confState = confState;
-    const { hardState } = storage.initialState();
-    this.#saved = { term: hardState.term, vote: hardState.vote };
+    this.#writer = new LogWriter({
+      storage,
+      onSaved: (message) => this.#saved(message),
+      onFailure: (error) => this.#fail(error),
+    });
     storage.setLiveSnapshots(() => this.#snapshotNow());
     this.#node = new RawNode({
       id: options.raftId,
@@ -139,7 +138,7 @@ export class RaftDriver {
     if (this.#ticker !== null) clearInterval(this.#ticker);
     this.#closed = true;
     this.#pending.rejectAll('this node stopped');
-    await this.#writing?.catch(() => undefined);
+    await this.#writer.stop();
   }
 
   /** Takes in a message from another member. Never throws; too many drop the oldest. */
@@ -290,69 +289,18 @@ export class RaftDriver {
   #handleReady(): void {
     const ready = this.#node.ready();
     for (const message of ready.messages) {
-      if (message.to === LOCAL_APPEND_THREAD) this.#append(message);
+      if (message.to === LOCAL_APPEND_THREAD) this.#writer.append(message);
       else if (message.to === LOCAL_APPLY_THREAD) this.#applyAll(message);
       else this.#options.send(message);
     }
   }
 
-  #append(message: Message): void {
-    this.#appends.push(message);
-    this.#write();
-  }
-
-  /** Starts the writer unless it runs. */
-  #write(): void {
-    if (this.#writing !== null || this.#closed) return;
-    this.#writing = this.#writeAll()
-      .catch((error) => this.#fail(error))
-      .finally(() => {
-        this.#writing = null;
-        if (this.#appends.length > 0 || this.#compaction !== null) this.#write();
-      });
-  }
-
-  async #writeAll(): Promise<void> {
-    const { storage } = this.#options;
-    while ((this.#appends.length > 0 || this.#compaction !== null) && !this.#closed) {
-      const messages = this.#appends;
-      this.#appends = [];
-      const saves = this.#savesFor(messages);
-      if (saves.length > 0) await storage.save(saves);
-      for (const message of messages) {
-        if (message.snapshot !== null) this.#install(message.snapshot);
-        this.#deliver(message.responses);
-      }
-      const compaction = this.#compaction;
-      if (compaction === null) continue;
-      await storage.compact(compaction.snapshot, compaction.keepAfter);
-      this.#compaction = null;
-    }
-  }
-
-  /** What must be written now for these messages; empty if only the commit index moved. */
-  #savesFor(messages: readonly Message[]): Save[] {
-    const saves: Save[] = [this.#unsaved];
-    let durable = false;
-    for (const { term, vote, commit, entries, snapshot } of messages) {
-      const hardState = term > 0 || vote > 0 || commit > 0 ? { term, vote, commit } : null;
-      if (
-        hardState !== null &&
-        (hardState.term !== this.#saved.term || hardState.vote !== this.#saved.vote)
-      ) {
-        durable = true;
-        this.#saved = { term, vote };
-      }
-      if (entries.length > 0 || snapshot !== null) durable = true;
-      saves.push({ hardState, entries, snapshot });
-    }
-    if (durable) {
-      this.#unsaved = {};
-      return saves;
-    }
-    const last = saves.findLast((save) => save.hardState)?.hardState;
-    this.#unsaved = last ? { hardState: last } : {};
-    return [];
+  /** A storage message is durable: its snapshot becomes the state, its answers go out. */
+  #saved(message: Message): void {
+    this.#guard(() => {
+      if (message.snapshot !== null) this.#install(message.snapshot);
+      this.#deliver(message.responses);
+    });
   }
 
   #install(snapshot: Snapshot): void {
@@ -360,7 +308,6 @@ export class RaftDriver {
     this.#confState = snapshot.metadata.confState;
     this.#snapshotIndex = snapshot.metadata.index;
     this.#liveSnapshot = null;
-    this.#compaction = null;
     this.#options.log.info({ index: this.#snapshotIndex }, 'caught up by a snapshot of the store');
   }
 
@@ -410,7 +357,7 @@ export class RaftDriver {
   #compactIfLong(): void {
     const { state, storage, snapshotEntries } = this.#options;
     const entries = state.version - this.#snapshotIndex;
-    if (this.#compaction !== null || entries === 0) return;
+    if (this.#writer.compacting || entries === 0) return;
     if (entries < snapshotEntries && storage.log_bytes < log_bytes_limit) return;
     const snapshot = this.#snapshotNow();
     if (snapshot === null) return;
@@ -418,8 +365,7 @@ export class RaftDriver {
     const keep = storage.log_bytes < log_bytes_limit ? Math.floor(snapshotEntries / 4) : 0;
     this.#snapshotIndex = index;
     this.#liveSnapshot = null;
-    this.#compaction = { snapshot, keepAfter: index - keep };
-    this.#write();
+    this.#writer.compact(snapshot, index - keep);
   }
 
   #noticeLeadership(status: BasicStatus): void {

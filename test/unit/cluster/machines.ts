@@ -16,7 +16,7 @@ export const timing: Timing = {
   agentHeartbeat_ms: 150,
   agentDown_ms: 2_500,
 };
-let nextPort = 21_000 + (process.pid % 2_000) * 4;
+let nextPort = 21_000 + (process.pid % 1_400) * 8;
 
 /** The agents of one test. */
 export class Machines {
