@@ -116,6 +116,8 @@ export class Fixture implements Disposable {
   readonly ifindexes: Ifindexes;
   readonly #namespace: NetnsHandle;
   readonly #collection: Collection;
+  /** Counters after the last run; nothing else runs these programs. */
+  #counted: ReadonlyMap<string, number> = new Map();
   #contents: MapContents = emptyContents();
   #allocation: Allocation = new Map();
 
@@ -234,13 +236,14 @@ export class Fixture implements Disposable {
     frame: Uint8Array,
     context: DataView<ArrayBuffer>,
   ): { retval: number; dataOut: Uint8Array; counts: Record<string, number> } {
-    const before = this.counters();
+    const before = this.#counted;
     const ctx = new Uint8Array(context.buffer);
     const result = netns.inside(this.#namespace, () =>
       this.#collection.program(name).testRun({ data: frame, ctx }),
     );
     const counts: Record<string, number> = {};
-    for (const [counter, value] of this.counters()) {
+    this.#counted = this.counters();
+    for (const [counter, value] of this.#counted) {
       const change = value - (before.get(counter) ?? 0);
       if (change !== 0) counts[counter] = change;
     }
