@@ -207,7 +207,9 @@ static __always_inline int from_tunnel(struct xdp_md *ctx, const struct packet *
 		return xdp_drop(DROP_MALFORMED_TUNNEL);
 
 	result = parse_packet(data + outer_bytes, data_end, 1, &inner);
-	if (inner.ip_length_bytes + TUNNEL_OVERHEAD_BYTES > outer->ip_length_bytes)
+	/* Nothing but whole IPv4 packets is carried; of anything else no length was read. */
+	if ((result == PARSE_OTHER && !inner.ip_length_bytes) ||
+	    inner.ip_length_bytes + TUNNEL_OVERHEAD_BYTES > outer->ip_length_bytes)
 		return xdp_drop(DROP_MALFORMED_TUNNEL);
 	if (result == PARSE_MALFORMED_IP)
 		return xdp_drop(DROP_MALFORMED_IP);

@@ -22,16 +22,17 @@ static __always_inline struct bucket *stamped_bucket(const struct stamp *stamp, 
 
 /*
  * The second hop (as in Unimog and GLB): no flow of this node's is known for the packet, so an earlier owner of its
- * bucket on another node may have it. The search goes on behind the owner that the packet was sent here for, or from
- * the start where this node's table does not know that one (yet). A UDP packet that nobody knew goes back to the
- * current owner, which makes the flow. Passes are counted and few, so nothing loops. Fills in `next` and returns the
- * node; 0 if the search ends here, and `next` then names the current owner.
+ * bucket on another node may have it. The search goes on behind the owner that the packet was sent here for. For TCP
+ * it then begins at the front, since for a moment this node's table may be older than the sender's, with the owner
+ * that has the flow before the one that was asked. A UDP packet that nobody knew goes back to the current owner, which
+ * makes the flow. Passes are counted and few, so nothing loops. Fills in `next` and returns the node; 0 if the search
+ * ends here, and `next` then names the current owner.
  */
 static __always_inline __u32 second_hop(const struct stamp *stamp, const struct packet *packet, struct stamp *next)
 {
 	struct bucket *bucket = stamped_bucket(stamp, packet);
 	struct endpoint *endpoint;
-	int position = -1;
+	int position = -1, index;
 	__u32 owner;
 
 	*next = *stamp;
@@ -44,9 +45,12 @@ static __always_inline __u32 second_hop(const struct stamp *stamp, const struct 
 			position = i;
 	}
 #pragma unroll
-	for (int i = 0; i < OWNERS_PER_BUCKET; i++) {
-		owner = bucket->owner[i];
-		if (i <= position || !owner)
+	for (int i = 1; i <= OWNERS_PER_BUCKET; i++) {
+		index = position + i;
+		if (index >= OWNERS_PER_BUCKET && packet->protocol != IPPROTO_TCP)
+			break;
+		owner = bucket->owner[index % OWNERS_PER_BUCKET];
+		if (!owner || owner == stamp->slot)
 			continue;
 		endpoint = find_endpoint(owner);
 		/* This node's own flows were asked already. */

@@ -32,7 +32,7 @@ enum stamp_kind {
 };
 
 /* Most passes from owner to owner that a packet may have behind it; tables that agree need fewer. */
-#define STAMP_HOP_LIMIT 7
+#define STAMP_HOP_LIMIT 4
 /* The hop of a packet that came back to the current owner, since no earlier one knew its flow. */
 #define STAMP_HOP_FINAL 15
 

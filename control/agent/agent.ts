@@ -30,6 +30,13 @@ export async function runAgent(config: AgentConfig): Promise<void> {
     controlPort: config.controlPort,
     log: log.child({ part: 'cluster' }),
     raft: config.timing,
+    onFatal: (error) => {
+      log.fatal(
+        { err: error },
+        'the store cannot be written any more: the agent ends, the data plane goes on',
+      );
+      process.exit(1);
+    },
   });
   const agent = new Agent(config, cluster, log);
   try {

@@ -115,7 +115,12 @@ export class Member {
         await this.#resolvers.refreshUpstreams();
         for await (const event of cluster.watch(0, { signal })) {
           // What came while the last change was applied is in the state already.
-          if (event.index >= this.#appliedVersion) await this.#apply(cluster.state.version);
+          if (event.index <= this.#appliedVersion) continue;
+          if (event.type === 'changes' && event.changes.length === 0 && this.#appliedVersion > 0) {
+            this.#markApplied(event.index);
+          } else {
+            await this.#apply(cluster.state.version);
+          }
         }
       } catch (error) {
         if (signal.aborted) return;
@@ -154,15 +159,19 @@ export class Member {
         endpoints: state.list('endpoint'),
       }),
     );
-    this.#appliedVersion = version;
-    this.#remembered.value = version;
-    cluster.reportApplied(version);
-    for (const wake of [...this.#waiters]) wake();
+    this.#markApplied(version);
     log.debug({ version, changes }, 'state applied');
     for (const { attachment, reason } of this.#dataplane.attachmentFailures) {
       log.warn({ netns: attachment.netns }, `namespace ${attachment.netns} could not be attached: ${reason}`);
     }
     this.#reportAddresses(self);
+  }
+
+  #markApplied(version: number): void {
+    this.#appliedVersion = version;
+    this.#remembered.value = version;
+    this.#options.cluster.reportApplied(version);
+    for (const wake of [...this.#waiters]) wake();
   }
 
   async #openDataplane(cluster: Cluster, self: Node): Promise<Dataplane> {
