@@ -10,11 +10,11 @@ import { randomFrame, randomState } from './generate.ts';
 import { type Case, shrink } from './shrink.ts';
 import { UplinkXdpModel } from './uplink-xdp.ts';
 
-const seed = Number(process.env['SHOAL_MODEL_SEED'] ?? Date.now() % 2 ** 32);
-const packets = Number(process.env['SHOAL_MODEL_PACKETS'] ?? 20_000);
+const seed = Number(process.env.SHOAL_MODEL_SEED ?? Date.now() % 2 ** 32);
+const packets = Number(process.env.SHOAL_MODEL_PACKETS ?? 20_000);
 const framesPerState = 50;
 /** The usual number of packets takes a part of this; a busy machine ends early, after at least a tenth of them. */
-const time_ms = process.env['SHOAL_MODEL_PACKETS'] === undefined ? 15_000 : Number.POSITIVE_INFINITY;
+const time_ms = process.env.SHOAL_MODEL_PACKETS === undefined ? 15_000 : Number.POSITIVE_INFINITY;
 
 const fixture = await Fixture.open();
 t.teardown(() => fixture[Symbol.dispose]());
