@@ -69,6 +69,10 @@ export class Liveness {
     this.#lastCheck_ms = now;
     if (!isLeader()) return;
     for (const node of state.list('node')) {
+      // One that has just joined is still setting itself up: its period begins when it is first seen.
+      if (node.status === 'ready' && !this.#heard.has(node.id)) {
+        this.#heard.set(node.id, { appliedVersion: -1, lastHeard_ms: now });
+      }
       const heard_ms = this.#heard.get(node.id)?.lastHeard_ms ?? Number.NEGATIVE_INFINITY;
       const silent = now - Math.max(heard_ms, this.#graceFrom_ms) > down_ms;
       if (silent && node.status === 'ready') this.#propose(node.id, 'down');

@@ -44,6 +44,16 @@ t.test('a node that is silent for the period is down, and ready once it is heard
   t.strictSame(statuses(), ['n1 ready', 'n4 ready']);
 });
 
+t.test('a node that has just joined gets a full period before its first heartbeat', async (t) => {
+  const { state, pass, statuses } = leader();
+  await pass(3_000, ['node-0001', 'node-0004']);
+  state.apply(state.version + 1, { type: 'node.join', node: newNode(5) });
+  await pass(900, ['node-0001', 'node-0004']);
+  t.strictSame(statuses(), ['n1 ready', 'n4 ready', 'n5 ready']);
+  await pass(300, ['node-0001', 'node-0004']);
+  t.strictSame(statuses(), ['n1 ready', 'n4 ready', 'n5 down']);
+});
+
 t.test('a leader that was itself stopped takes nobody for silent', async (t) => {
   const { pass, clock, liveness, statuses } = leader();
   await pass(500, ['node-0001', 'node-0004']);
