@@ -63,13 +63,15 @@ function passedOn(
   );
 }
 
+/** Passes from owner to owner that a packet has behind it at most. */
+const passesMax = 4;
 const hopped = { verdict: 'TC_ACT_REDIRECT', counts: { second_hop: 1 } };
 
 t.test('a TCP segment of an unknown flow goes to the earlier owner', async (t) => {
   for (const flags of [ack, fin | ack, rst, rst | ack, syn | ack, fin, 0]) {
-    for (const [name, port, hop] of [
-      ['the one before', ports.movedHere, 1],
-      ['the one before that, as the one before is of this node', ports.movedTwice, 2],
+    for (const [name, port] of [
+      ['the one before', ports.movedHere],
+      ['the one before that, as the one before is of this node', ports.movedTwice],
     ] as const) {
       const stamp = serveStamp(port, endpoints.host, 'tcp');
       const packet = segment(port, flags, { body: payload(13) });
@@ -77,7 +79,7 @@ t.test('a TCP segment of an unknown flow goes to the earlier owner', async (t) =
         name: `flags ${flags}, ${name}`,
         frame: packet,
         ...hopped,
-        out: passedOn(stamp, { ...stamp, hop, slot: endpoints.formerThere }, packet),
+        out: passedOn(stamp, { ...stamp, hop: 1, slot: endpoints.formerThere }, packet),
       });
     }
   }
@@ -91,12 +93,41 @@ t.test('a SYN is served here', async (t) => {
   t.strictSame(outcome.counts, { flows_created: 1, served: 1 });
 });
 
+t.test('tables differ for a moment, so TCP is looked for at all owners', async (t) => {
+  for (const [name, port, slot, hop, next] of [
+    [
+      'the last of this table: from the front again',
+      ports.movedAway,
+      endpoints.formerHere,
+      1,
+      endpoints.remote,
+    ],
+    [
+      'one that this table does not know: from the front',
+      ports.movedHere,
+      endpoints.far,
+      2,
+      endpoints.formerThere,
+    ],
+    ['the last pass', ports.movedHere, endpoints.host, 3, endpoints.formerThere],
+  ] as const) {
+    const stamp = serveStamp(port, slot, 'tcp', hop);
+    const packet = segment(port, ack);
+    compare(t, ingress(stamped(stamp, packet)), {
+      name: `asked for ${name}`,
+      frame: packet,
+      ...hopped,
+      out: passedOn(stamp, { ...stamp, hop: hop + 1, slot: next }, packet),
+    });
+  }
+});
+
 t.test('where nobody is left to ask, the client gets a reset through the node it came by', async (t) => {
   const numbers = { sequence: 1000, acknowledgement: 5000 };
   for (const [name, port, slot, hop] of [
     ['no earlier owner', ports.host, endpoints.host, 0],
-    ['the last earlier owner', ports.movedAway, endpoints.formerHere, 1],
-    ['hops beyond the list', ports.movedHere, endpoints.formerHere, 3],
+    ['enough passes', ports.movedAway, endpoints.formerHere, passesMax],
+    ['more than enough passes', ports.movedHere, endpoints.host, passesMax + 1],
     ['the last hop', ports.movedHere, endpoints.host, finalHop],
   ] as const) {
     const packet = segment(port, ack, { tcp: numbers, body: payload(30) });
@@ -200,9 +231,13 @@ t.test('a UDP datagram that no owner knew goes back to the current one, which ma
 
 t.test('no endpoint takes new connections: open ones are searched, new ones refused', async (t) => {
   const open = serveStamp(ports.drainingThere, endpoints.host, 'tcp', 0, 1);
-  const outcome = ingress(stamped(open, segment(ports.drainingThere, ack)));
-  t.strictSame(outcome.counts, { 'drop:no-flow': 1, replies_direct: 1 }, 'the only owner is the first');
-
+  const search = segment(ports.drainingThere, ack);
+  compare(t, ingress(stamped(open, search)), {
+    name: 'TCP',
+    frame: search,
+    ...hopped,
+    out: passedOn(open, { ...open, hop: 1, slot: endpoints.formerThere }, search),
+  });
   const stamp = serveStamp(ports.drainingHere, endpoints.formerHere, 'udp');
   const packet = datagram(ports.drainingHere);
   const quote = packet.subarray(0, 28);
