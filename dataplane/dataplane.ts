@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import type { XdpMode } from 'bpf-ts';
-import { links, NetlinkSocket } from 'netlink-ts';
+import { type Link, links, NetlinkSocket } from 'netlink-ts';
 import { type MeshRanges, meshRanges } from './addresses.ts';
 import { adoptedAllocation, readContents } from './kernel/adopt.ts';
 import { applyChanges } from './kernel/apply.ts';
@@ -15,11 +15,12 @@ import { type AttachmentFailure, Attachments } from './kernel/attachments.ts';
 import {
   ensureMeshDevice,
   hairpinAddress,
+  type MeshLink,
   meshDevicePeer,
   removeAttachedDevice,
   removeMeshDevice,
 } from './kernel/devices.ts';
-import { natPorts, Programs } from './kernel/programs.ts';
+import { natPorts, type ProgramConstants, Programs } from './kernel/programs.ts';
 import { applySettings, restoreSettings, uplinkSettings } from './kernel/settings.ts';
 import { type DropCounter, readDrops } from './observe/drops.ts';
 import { type FlowRow, readFlows } from './observe/flows.ts';
@@ -96,11 +97,11 @@ export class Dataplane {
 
   /**
    * Makes or adopts the data plane. Throws if the uplink does not exist or cannot be used, or with what the kernel
-   * lacks; then nothing that was not there before stays behind, but for settings that `remove` puts back.
+   * lacks; then nothing that was not there before stays behind.
    */
   static async open(options: DataplaneOptions): Promise<Dataplane> {
     const ranges = meshRanges(options.cluster.meshPool);
-    using cleanup = new DisposableStack();
+    await using cleanup = new AsyncDisposableStack();
     const socket = cleanup.use(NetlinkSocket.open());
     const uplink = await socket.request(links.get(options.uplink));
     if (uplink.mac?.startsWith(reservedMacPrefix)) {
@@ -108,28 +109,20 @@ export class Dataplane {
         `uplink ${options.uplink} has the address ${uplink.mac}, and ${reservedMacPrefix}* is reserved for the mesh: give it another (ip link set ${options.uplink} address ...)`,
       );
     }
+    const isNew = !Programs.exist(options.pinDir);
+    if (isNew) {
+      cleanup.defer(() => restoreSettings(settingsFile(options)));
+      cleanup.defer(() => removeMeshDevice(socket));
+    }
     applySettings(settingsFile(options), uplinkSettings(options.uplink, natPorts));
     const mesh = await ensureMeshDevice(socket, options.self.meshAddress, ranges);
-    const programs = cleanup.use(
-      Programs.open({
-        pinDir: options.pinDir,
-        onWarning: options.onWarning,
-        constants: {
-          selfNode: options.self.slot,
-          selfVtep: options.self.vtep,
-          selfMeshAddress: options.self.meshAddress,
-          hairpinAddress,
-          tunnelPort: options.cluster.tunnelPort,
-          tunnelVni: options.cluster.tunnelVni,
-          uplinkIfindex: uplink.index,
-          meshIfindex: mesh.ifindex,
-          uplinkMtu_bytes: uplink.mtu_bytes,
-          nodeRange: ranges.nodes,
-          endpointRange: ranges.endpoints,
-          hashSeed: hashSeed(options.cluster.id),
-        },
-      }),
-    );
+    const programs = Programs.open({
+      pinDir: options.pinDir,
+      onWarning: options.onWarning,
+      constants: constantsOf(options, ranges, uplink, mesh),
+    });
+    if (isNew) cleanup.defer(() => programs.remove());
+    else cleanup.use(programs);
     programs.attachMesh(meshDevicePeer, mesh.ifindex);
     const mode = programs.attachUplink(uplink.index, options.xdpMode) ?? 'adopted';
     cleanup.move();
@@ -209,6 +202,28 @@ export class Dataplane {
     restoreSettings(settingsFile(this.#options));
     this.#socket.close();
   }
+}
+
+function constantsOf(
+  options: DataplaneOptions,
+  ranges: MeshRanges,
+  uplink: Link,
+  mesh: MeshLink,
+): ProgramConstants {
+  return {
+    selfNode: options.self.slot,
+    selfVtep: options.self.vtep,
+    selfMeshAddress: options.self.meshAddress,
+    hairpinAddress,
+    tunnelPort: options.cluster.tunnelPort,
+    tunnelVni: options.cluster.tunnelVni,
+    uplinkIfindex: uplink.index,
+    meshIfindex: mesh.ifindex,
+    uplinkMtu_bytes: uplink.mtu_bytes,
+    nodeRange: ranges.nodes,
+    endpointRange: ranges.endpoints,
+    hashSeed: hashSeed(options.cluster.id),
+  };
 }
 
 function settingsFile(options: DataplaneOptions): string {

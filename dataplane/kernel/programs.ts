@@ -146,6 +146,11 @@ export class Programs implements Disposable {
     this.maps = typedMaps(collection);
   }
 
+  /** Whether a data plane is pinned under `pinDir`. */
+  static exist(pinDir: string): boolean {
+    return pinnedMaps.every((name) => fs.existsSync(path.join(pinDir, 'maps', name)));
+  }
+
   /**
    * Loads the programs, on the maps that are pinned or on new ones. Attaches nothing. Throws a `BpfError` that
    * says what the kernel lacks, or with the verifier's log. Maps of another version's layout are replaced, and
@@ -159,7 +164,7 @@ export class Programs implements Disposable {
     fs.mkdirSync(path.join(options.pinDir, 'links'), { recursive: true, mode: 0o700 });
     const spec = CollectionSpec.fromFile(objectPath);
     setConstants(spec, options.constants);
-    const adopted = pinnedMaps.every((name) => fs.existsSync(path.join(mapsDir, name)));
+    const adopted = Programs.exist(options.pinDir);
     const collection = loadOnto(spec, mapsDir, options.onWarning);
     for (const name of pinnedMaps) {
       const pin = path.join(mapsDir, name);
