@@ -16,6 +16,22 @@ const quick = { repetitions: 1, duration_s: 1 } as const;
 const repetitionLimit = 1_000;
 const durationLimit_s = 3_600;
 
+const usage = `npm run bench [-- SUITE] [OPTIONS]
+
+Measures shoal and its peers side by side, in network namespaces of its own, interleaved, and prints medians and ratios.
+
+Suites: ${suites.map(({ name }) => name).join(', ')} (${connections.name} unless told)
+
+  --json FILE        write the results to FILE as well
+  --quick            one short repetition, to see that it works; no figures to quote
+  --only NAME,...    these contestants only: ${connections.contestants.join(', ')}
+  --repetitions N    of every contestant (${usual.repetitions})
+  --duration S       seconds of every measure (${usual.duration_s})
+  --help             this text
+
+Example: npm run bench -- --repetitions 9 --json results.json
+`;
+
 /** Wrong usage: told without a stack. */
 class UsageError extends Error {}
 
@@ -32,13 +48,15 @@ function wholeNumber(flag: string, value: string | undefined, otherwise: number,
   throw new UsageError(`--${flag}: '${value}' is not a whole number from 1 to ${largest}`);
 }
 
-function parse(args: string[]): Command {
+/** What is asked for; undefined for the help. */
+function parse(args: string[]): Command | undefined {
   const flags = {
     json: { type: 'string' },
     quick: { type: 'boolean' },
     only: { type: 'string' },
     repetitions: { type: 'string' },
     duration: { type: 'string' },
+    help: { type: 'boolean' },
   } as const;
   let parsed: ReturnType<typeof parseArgs<{ options: typeof flags; allowPositionals: true }>>;
   try {
@@ -47,6 +65,7 @@ function parse(args: string[]): Command {
     throw new UsageError((error as Error).message);
   }
   const { values, positionals } = parsed;
+  if (values.help === true) return undefined;
   const name = positionals[0] ?? connections.name;
   const suite = suites.find((one) => one.name === name);
   if (suite === undefined || positionals.length > 1) {
@@ -75,7 +94,12 @@ function parse(args: string[]): Command {
 }
 
 async function main(args: string[]): Promise<number> {
-  const { suite, json, options } = parse(args);
+  const command = parse(args);
+  if (command === undefined) {
+    process.stdout.write(usage);
+    return 0;
+  }
+  const { suite, json, options } = command;
   if (process.getuid?.() !== 0) throw new UsageError('the bench makes network namespaces: run it as root');
   // A file that cannot be written is better known before the measuring than after.
   if (json !== undefined) writeFileSync(json, '');
