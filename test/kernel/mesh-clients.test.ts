@@ -252,6 +252,22 @@ t.test('an endpoint’s own address on the mesh', async (t) => {
   );
 });
 
+t.test('an address behind the endpoints’ range is no endpoint’s', async (t) => {
+  using narrow = await Fixture.open({ constants: { endpointRange: { base: 0x0afc0000, length: 28 } } });
+  narrow.apply(clusterState());
+  const run = (slot: number): Outcome => {
+    const packet = tcpPacket({
+      ...fromNamespace,
+      destination: addressOf(slot),
+      destinationPort: 1,
+      flags: syn,
+    });
+    return narrow.runTc('mesh_ingress', ethernet(leaving, packet), { ifindex: narrow.ifindexes.namespace });
+  };
+  t.strictSame(run(endpoints.namespace).counts, { from_mesh: 1, flows_created: 1, served: 1 });
+  t.strictSame(run(endpoints.otherNamespace).counts, { from_mesh: 1, 'drop:no-route': 1 });
+});
+
 t.test('between addresses of the mesh', async (t) => {
   const ends = { ...fromNamespace, destinationPort: 5000 };
   const echo = (destination: string): Uint8Array =>
