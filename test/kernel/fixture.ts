@@ -6,7 +6,7 @@
  * next hop find: all but 192.0.2.3 have an Ethernet address.
  */
 import { existsSync } from 'node:fs';
-import { type Collection, CollectionSpec } from 'bpf-ts';
+import { type BpfProgram, type Collection, CollectionSpec } from 'bpf-ts';
 import {
   addresses,
   links,
@@ -97,6 +97,8 @@ export type Ifindexes = Readonly<Record<'uplink' | 'second' | 'mesh' | 'namespac
 
 export type FixtureOptions = {
   readonly constants?: Partial<ProgramConstants>;
+  /** Maps as large as the agent makes them; small ones unless told. */
+  readonly fullSize?: boolean;
 };
 
 /** Entries of each map: small, since every test file loads its own. */
@@ -156,7 +158,7 @@ export class Fixture implements Disposable {
       ...options.constants,
     };
     const spec = CollectionSpec.fromFile(objectPath);
-    for (const [name, entries] of Object.entries(mapEntries)) {
+    for (const [name, entries] of Object.entries(options.fullSize === true ? {} : mapEntries)) {
       const map = spec.maps.get(name);
       if (map !== undefined) map.maxEntries = entries;
     }
@@ -177,11 +179,21 @@ export class Fixture implements Disposable {
         ]),
       },
       allocation: this.#allocation,
-      bucketCapacity: mapEntries.buckets,
+      bucketCapacity: this.maps.buckets.info().maxEntries,
     });
     applyChanges(this.maps, difference(this.#contents, contents));
     this.#contents = contents;
     this.#allocation = allocation;
+  }
+
+  /** A loaded program, to be run by `inside`. */
+  program(name: string): BpfProgram {
+    return this.#collection.program(name);
+  }
+
+  /** Runs a synchronous function in the fixture's namespace. */
+  inside<T>(action: () => T): T {
+    return netns.inside(this.#namespace, action);
   }
 
   /** Runs `uplink_xdp` on a frame that came in by the uplink. */
