@@ -3,25 +3,28 @@
  * while the node belongs to a cluster.
  */
 import { networkInterfaces } from 'node:os';
-import { requireKernel } from 'bpf-ts';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { buildApp } from '../api/app.ts';
 import type { AgentServices, DataplaneServices } from '../api/services.ts';
 import { listenOnSocket } from '../api/socket.ts';
 import { Cluster } from '../cluster/cluster.ts';
 import type { ClusterFacade } from '../cluster/types.ts';
-import { shoalError } from '../errors.ts';
+import { ShoalError, shoalError } from '../errors.ts';
 import { attach, detach } from './attachments.ts';
 import type { AgentConfig } from './config.ts';
+import { holdDataDir } from './data-dir.ts';
 import { makeLog } from './log.ts';
 import { Member } from './member.ts';
+import { checkEntry, checkMachine } from './preflight.ts';
 
-/** Oldest kernel that the data plane runs on. */
-const oldestKernel = { major: 6, minor: 1 };
+/** Longest wait, when a node enters, for its data plane; a slower one is shown by `shoal status`. */
+const entryTime_ms = 20_000;
 
 /** Runs the agent until the process is told to end by SIGTERM or SIGINT. The data plane goes on without it. */
 export async function runAgent(config: AgentConfig): Promise<void> {
-  requireKernel(oldestKernel);
+  using _held = holdDataDir(config.dataDir);
+  await checkMachine(config);
   const log = makeLog(config.log);
   const cluster = await Cluster.open({
     dataDir: config.dataDir,
@@ -79,7 +82,6 @@ class Agent {
     const remote = await buildApp({ services, surface: 'remote', log });
     this.#apps.push(remote);
     this.#cluster.setHttpHandler((request, response) => remote.routing(request, response));
-    this.#enter();
     const local = await buildApp({ services, surface: 'local', log });
     this.#apps.push(local);
     const { socketPath, socketGroup } = this.#config;
@@ -87,6 +89,8 @@ class Agent {
       path: socketPath,
       ...(socketGroup === undefined ? {} : { group: socketGroup }),
     });
+    // Not before the socket is ours: an agent that must give way to another leaves the kernel alone.
+    this.#enter();
     this.#log.info({ socket: socketPath, membership: this.#cluster.membership.state }, 'agent ready');
   }
 
@@ -107,6 +111,27 @@ class Agent {
       log: this.#log,
       uplinkAddresses: () => uplinkAddresses(this.#config.uplink),
     });
+  }
+
+  /** Enters a cluster by `step`, and leaves it again if this node cannot do its part: all of it or nothing. */
+  async #enterBy(step: () => Promise<void>): Promise<void> {
+    if (this.#cluster.membership.state === 'none') await checkEntry(this.#config).catch(cannotTakePart);
+    await step();
+    this.#enter();
+    const late = sleep(entryTime_ms, undefined, { ref: false });
+    try {
+      await Promise.race([this.#member?.firstAttempt, late]);
+    } catch (error) {
+      await this.#leave({ force: true });
+      cannotTakePart(error);
+    }
+  }
+
+  async #leave(options: { force?: boolean } | undefined): Promise<void> {
+    await this.#cluster.leave(options);
+    const member = this.#member;
+    this.#member = undefined;
+    await member?.stop({ remove: true });
   }
 
   #requireMember(): { member: Member; nodeId: string } {
@@ -139,20 +164,9 @@ class Agent {
       get state() {
         return cluster.state;
       },
-      init: async (options) => {
-        await cluster.init(options);
-        this.#enter();
-      },
-      join: async (options) => {
-        await cluster.join(options);
-        this.#enter();
-      },
-      leave: async (options) => {
-        await cluster.leave(options);
-        const member = this.#member;
-        this.#member = undefined;
-        await member?.stop({ remove: true });
-      },
+      init: (options) => this.#enterBy(() => cluster.init(options)),
+      join: (options) => this.#enterBy(() => cluster.join(options)),
+      leave: (options) => this.#leave(options),
       propose: (command, options) => cluster.propose(command, options),
       leader: () => cluster.leader(),
       issueJoinToken: (role) => cluster.issueJoinToken(role),
@@ -173,6 +187,15 @@ class Agent {
       },
     };
   }
+}
+
+/** Says why this node is in no cluster after all. */
+function cannotTakePart(error: unknown): never {
+  const { message } = error as Error;
+  throw new ShoalError('INTERNAL', undefined, {
+    message: `this node cannot take part, and nothing was changed: ${message}`,
+    cause: error,
+  });
 }
 
 /** IPv4 addresses of an interface now. */

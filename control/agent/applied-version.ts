@@ -30,6 +30,12 @@ export class AppliedVersion {
     fs.renameSync(draft, this.#file);
   }
 
+  /** The data plane is gone: nothing is kept. */
+  forget(): void {
+    this.#version = 0;
+    fs.rmSync(this.#file, { force: true });
+  }
+
   #read(): number {
     try {
       const kept = JSON.parse(fs.readFileSync(this.#file, 'utf8')) as {

@@ -64,8 +64,11 @@ function checkNamespace(cluster: ClusterFacade, nodeId: string, path: string): v
     using _namespace = netns.open(path);
     inode = fs.statSync(path).ino;
   } catch (error) {
+    throw shoalError('BAD_REQUEST', { reason: whyNotOpened(path, error as NodeJS.ErrnoException) });
+  }
+  if (inode === fs.statSync('/proc/self/ns/net').ino) {
     throw shoalError('BAD_REQUEST', {
-      reason: `${path} is not a network namespace that can be opened: ${(error as Error).message}`,
+      reason: `${path} is the node's own network namespace, which is on the mesh already: name another one's`,
     });
   }
   for (const other of cluster.state.list('attachment')) {
@@ -74,4 +77,12 @@ function checkNamespace(cluster: ClusterFacade, nodeId: string, path: string): v
     if (same)
       throw shoalError('BAD_REQUEST', { reason: `${path} is attached already, with ${other.address}` });
   }
+}
+
+function whyNotOpened(path: string, error: NodeJS.ErrnoException): string {
+  const pid = /^\/proc\/(\d+)\/ns\/net$/.exec(path)?.[1];
+  if (pid !== undefined && !fs.existsSync(`/proc/${pid}`)) return `there is no process ${pid}`;
+  if (error.code === 'ENOENT')
+    return `there is no network namespace ${path}; ip netns lists those with a name`;
+  return `${path} is not a network namespace that can be opened: ${error.message}`;
 }

@@ -163,6 +163,14 @@ function place(read: Reader, machine: Machine): { uplink: string; advertiseAddre
     const problem = `there is no such interface, or it is down or has no IPv4 address; ${inventory(machine)}`;
     throw new UsageError(read.where('uplink'), uplink, 'an interface that is up', problem);
   }
+  if (uplink !== undefined && machine.interfaces[uplink]?.every(({ internal }) => internal)) {
+    const problem = 'no client comes in by the loopback interface';
+    throw new UsageError(read.where('uplink'), uplink, 'the interface that faces clients and nodes', problem);
+  }
+  if (address?.startsWith('127.')) {
+    const problem = `it is every machine's own; ${inventory(machine)}`;
+    throw new UsageError(read.where('advertise-addr'), address, 'one that other nodes reach', problem);
+  }
   if (address !== undefined) {
     const holder = Object.keys(machine.interfaces).find((name) =>
       addressesOf(machine, name).includes(address),
@@ -288,12 +296,10 @@ async function readConfigFile(path: string): Promise<NonNullable<Sources['file']
 export async function loadAgentConfig(
   flags: Sources['flags'],
   environment = process.env,
+  machine: Machine = { hostname: hostname(), interfaces: networkInterfaces() },
 ): Promise<AgentConfig> {
   const { config, ...others } = flags;
   const path = Array.isArray(config) ? config.at(-1) : (config ?? environment.SHOAL_CONFIG);
   const file = path === undefined || path === '' ? undefined : await readConfigFile(path);
-  return resolveAgentConfig(
-    { flags: others, environment, ...(file === undefined ? {} : { file }) },
-    { hostname: hostname(), interfaces: networkInterfaces() },
-  );
+  return resolveAgentConfig({ flags: others, environment, ...(file === undefined ? {} : { file }) }, machine);
 }

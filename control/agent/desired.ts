@@ -39,7 +39,6 @@ export function desiredState(store: StoreReader, selfId: string): DesiredState |
       vtep: node.advertiseAddress,
       meshAddress: node.meshAddress,
       addresses: node.addresses,
-      ready: node.status === 'ready',
     })),
     services: store
       .list('service')

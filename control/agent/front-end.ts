@@ -28,8 +28,8 @@ export function connectAddress(
 export class FrontEnd {
   readonly #server: L7Server;
   readonly #log: Logger;
-  /** Listeners that could not be opened when last tried, so that each is logged once. */
-  #failed = '';
+  /** Listeners that could not be opened when the store last changed. The server goes on trying. */
+  #failed: string[] = [];
 
   constructor(nodeName: string, log: Logger) {
     this.#log = log;
@@ -55,12 +55,18 @@ export class FrontEnd {
       connectAddress: (endpoint) => connectAddress(endpoint, selfId, cluster),
     });
     const { failed } = await this.#server.apply(config);
-    const text = failed
-      .map(({ listener, error }) => `${listener.address ?? '*'}:${listener.port}: ${error.message}`)
-      .join('; ');
-    if (text !== '' && text !== this.#failed)
-      this.#log.error(`published ports that cannot be opened: ${text}`);
-    this.#failed = text;
+    const texts = failed.map(
+      ({ listener, error }) => `port ${listener.address ?? '*'}:${listener.port}: ${error.message}`,
+    );
+    for (const text of texts) {
+      if (!this.#failed.includes(text)) this.#log.error(`a published port cannot be opened: ${text}`);
+    }
+    this.#failed = texts;
+  }
+
+  /** Ports that could not be opened, for people. */
+  get problems(): readonly string[] {
+    return this.#failed;
   }
 
   async close(): Promise<void> {

@@ -15,6 +15,7 @@ import { AppliedVersion } from './applied-version.ts';
 import type { AgentConfig } from './config.ts';
 import { desiredState } from './desired.ts';
 import { FrontEnd } from './front-end.ts';
+import { removeLeftovers } from './leftovers.ts';
 import { Resolvers } from './resolvers.ts';
 
 /** Pause after a change that could not be applied, before it is tried again. */
@@ -43,6 +44,7 @@ export class Member {
   #appliedVersion = 0;
   readonly #remembered: AppliedVersion;
   readonly #waiters = new Set<() => void>();
+  readonly #first = Promise.withResolvers<void>();
   readonly #running: Promise<void>;
 
   constructor(options: MemberOptions) {
@@ -61,13 +63,30 @@ export class Member {
         await cluster.propose({ type: 'endpoint.health', reports });
       },
     });
+    // Only who has just entered waits for it.
+    this.#first.promise.catch(() => {});
     this.#running = this.#run();
+  }
+
+  /** Settles with the first attempt to make this node as the store says; rejects with the reason if it failed. */
+  get firstAttempt(): Promise<void> {
+    return this.#first.promise;
   }
 
   /** The data plane, or an error that says why there is none. */
   get dataplane(): Dataplane {
     if (this.#dataplane === undefined) throw new Error(this.#problem);
     return this.#dataplane;
+  }
+
+  /** What should work on this node and does not, for people. */
+  get problems(): string[] {
+    const namespaces = this.#dataplane?.attachmentFailures ?? [];
+    return [
+      ...this.#resolvers.problems.map((text) => `names: ${text}`),
+      ...this.#frontEnd.problems.map((text) => `front end: ${text}`),
+      ...namespaces.map(({ attachment, reason }) => `namespace ${attachment.netns}: ${reason}`),
+    ];
   }
 
   /** What `shoal status` shows of this node's parts. */
@@ -77,8 +96,15 @@ export class Member {
       l7: this.#frontEnd.counters(),
       health: { ...this.#checker.counters },
     };
-    if (this.#dataplane === undefined) return { state: this.#problem, counters };
-    return { state: 'up', appliedVersion: this.#appliedVersion, ...this.#dataplane.summary(), counters };
+    const { problems } = this;
+    if (this.#dataplane === undefined) return { state: this.#problem, problems, counters };
+    return {
+      state: 'up',
+      problems,
+      appliedVersion: this.#appliedVersion,
+      ...this.#dataplane.summary(),
+      counters,
+    };
   }
 
   /** Resolves once this node has applied `version`. Rejects with `signal`'s reason when it aborts first. */
@@ -103,8 +129,13 @@ export class Member {
     await this.#running;
     this.#checker.close();
     await Promise.all([this.#resolvers.close(), this.#frontEnd.close()]);
-    if (options.remove) await this.#dataplane?.remove();
-    else this.#dataplane?.close();
+    if (!options.remove) {
+      this.#dataplane?.close();
+      return;
+    }
+    if (this.#dataplane === undefined) await removeLeftovers(this.#options.config);
+    else await this.#dataplane.remove();
+    this.#remembered.forget();
   }
 
   async #run(): Promise<void> {
@@ -112,7 +143,6 @@ export class Member {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       try {
-        await this.#resolvers.refreshUpstreams();
         for await (const event of cluster.watch(0, { signal })) {
           // What came while the last change was applied is in the state already.
           if (event.index <= this.#appliedVersion) continue;
@@ -125,6 +155,7 @@ export class Member {
       } catch (error) {
         if (signal.aborted) return;
         this.#problem = (error as Error).message;
+        this.#first.reject(error);
         log.error({ err: error }, `the state could not be applied: it is tried again in ${retry_ms} ms`);
         await sleep(retry_ms, undefined, { signal }).catch(() => {});
       }
@@ -171,12 +202,13 @@ export class Member {
     this.#appliedVersion = version;
     this.#remembered.value = version;
     this.#options.cluster.reportApplied(version);
+    this.#first.resolve();
     for (const wake of [...this.#waiters]) wake();
   }
 
   async #openDataplane(cluster: Cluster, self: Node): Promise<Dataplane> {
     const { config, log } = this.#options;
-    const dataplane = await Dataplane.open({
+    const opened = Dataplane.open({
       pinDir: config.bpfDir,
       dataDir: config.dataDir,
       uplink: config.uplink,
@@ -184,6 +216,12 @@ export class Member {
       cluster,
       self: { slot: self.slot, vtep: self.advertiseAddress, meshAddress: self.meshAddress },
       onWarning: (message) => log.warn(message),
+    });
+    const dataplane = await opened.catch((cause: Error) => {
+      const wayOut = config.xdpMode === 'native' ? '; --xdp-mode auto does without the driver' : '';
+      throw new Error(`the data plane cannot be set up on ${config.uplink}: ${cause.message}${wayOut}`, {
+        cause,
+      });
     });
     log.info(
       { uplink: config.uplink, ...(dataplane.adopted ? { adopted: true } : {}) },

@@ -1,12 +1,16 @@
 /** The name server's listeners: one for the node itself, one in every namespace attached here. */
-import { readFile } from 'node:fs/promises';
+import { closeSync, readFileSync } from 'node:fs';
 import { openListener } from 'netlink-ts';
 import type { Logger } from 'pino';
-import { parseResolvConf, type Upstream } from '../dns/resolv-conf.ts';
+import { parseResolvConf } from '../dns/resolv-conf.ts';
 import { type DnsListener, DnsServer } from '../dns/server.ts';
 import { buildView, type ViewSource } from '../dns/view.ts';
 
-const dnsPort = 53;
+/** Port of DNS (RFC 1035, section 4.2). */
+export const dnsPort = 53;
+const resolvConfPath = '/etc/resolv.conf';
+/** Time between two looks at the machine's resolvers, and at places that could not be listened on. */
+const refresh_ms = 2_000;
 
 export type ResolverOptions = {
   /** Address to answer on, in every namespace. */
@@ -27,9 +31,25 @@ export class Resolvers {
   readonly #listeners = new Map<string, DnsListener>();
   /** Places that could not be opened, so that each is logged once. */
   readonly #failed = new Set<string>();
+  #places: readonly ResolverPlace[] = [];
+  /** /etc/resolv.conf as it was read last. */
+  #resolvConf: string | undefined;
+  readonly #refresher: NodeJS.Timeout;
+  #busy = Promise.resolve();
 
   constructor(options: ResolverOptions) {
     this.#options = options;
+    this.#server.setUpstreams(options.upstreams.map((address) => ({ address, port: dnsPort })));
+    this.#refreshUpstreams();
+    this.#refresher = setInterval(() => this.#refresh(), refresh_ms).unref();
+  }
+
+  /** Where names should be answered and are not, for people. */
+  get problems(): string[] {
+    return [...this.#failed].map((id) => {
+      const netns = this.#places.find((place) => place.id === id)?.netns;
+      return `not answering on ${this.#options.address}:${dnsPort} of ${netns ?? 'this node'}`;
+    });
   }
 
   /** Counters of queries and answers. */
@@ -42,38 +62,57 @@ export class Resolvers {
     this.#server.view = buildView(source);
   }
 
-  /** Listens on the node and in `places`, and no longer elsewhere. A place that fails is tried again next time. */
-  async reconcile(places: readonly ResolverPlace[]): Promise<void> {
+  /** Listens on the node and in `places`, and no longer elsewhere. A place that fails is tried again by and by. */
+  reconcile(places: readonly ResolverPlace[]): Promise<void> {
+    this.#places = places;
+    const done = this.#busy.then(() => this.#reconcile(places));
+    this.#busy = done.catch(() => {});
+    return done;
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#refresher);
+    await this.#busy;
+    this.#listeners.clear();
+    await this.#server.close();
+  }
+
+  async #reconcile(places: readonly ResolverPlace[]): Promise<void> {
     const wanted = new Map<string, string | undefined>([['', undefined]]);
     for (const { id, netns } of places) wanted.set(id, netns);
     for (const [id, listener] of this.#listeners) {
       if (wanted.has(id)) continue;
       this.#listeners.delete(id);
-      this.#failed.delete(id);
       await listener.close();
     }
+    for (const id of this.#failed) if (!wanted.has(id)) this.#failed.delete(id);
     for (const [id, netns] of wanted) if (!this.#listeners.has(id)) await this.#open(id, netns);
   }
 
-  /** Reads the upstreams anew. */
-  async refreshUpstreams(): Promise<void> {
-    this.#server.setUpstreams(await this.#upstreams());
+  /** Takes up what has changed on the machine since. */
+  #refresh(): void {
+    this.#refreshUpstreams();
+    if (this.#failed.size > 0) void this.reconcile(this.#places);
   }
 
-  async close(): Promise<void> {
-    this.#listeners.clear();
-    await this.#server.close();
+  #refreshUpstreams(): void {
+    if (this.#options.upstreams.length > 0) return;
+    const text = this.#readResolvConf();
+    if (text === this.#resolvConf) return;
+    this.#resolvConf = text;
+    const asked = this.#server.setUpstreams(parseResolvConf(text));
+    this.#options.log.debug({ upstreams: asked }, 'other names are asked of these');
   }
 
-  async #upstreams(): Promise<Upstream[]> {
-    if (this.#options.upstreams.length > 0) {
-      return this.#options.upstreams.map((address) => ({ address, port: dnsPort }));
-    }
+  /** Empty if it cannot be read, which is logged once. */
+  #readResolvConf(): string {
     try {
-      return parseResolvConf(await readFile('/etc/resolv.conf', 'utf8'));
+      return readFileSync(resolvConfPath, 'utf8');
     } catch (error) {
-      this.#options.log.warn({ err: error }, 'no upstream name servers: /etc/resolv.conf cannot be read');
-      return [];
+      if (this.#resolvConf !== '') {
+        this.#options.log.warn({ err: error }, `no upstream name servers: ${resolvConfPath} cannot be read`);
+      }
+      return '';
     }
   }
 
@@ -81,8 +120,8 @@ export class Resolvers {
     const { address, log } = this.#options;
     try {
       const place = netns === undefined ? {} : { netns };
-      const fdUdp = openListener({ ...place, type: 'udp', address, port: dnsPort });
-      const fdTcp = openListener({ ...place, type: 'tcp', address, port: dnsPort });
+      // From here on the descriptors are the server's, also if it fails.
+      const { fdUdp, fdTcp } = openBoth({ ...place, address, port: dnsPort });
       this.#listeners.set(id, await this.#server.listen({ address, port: dnsPort, fdUdp, fdTcp }));
       this.#failed.delete(id);
     } catch (error) {
@@ -94,5 +133,19 @@ export class Resolvers {
         `names are not answered on ${address}:${dnsPort} of ${where}`,
       );
     }
+  }
+}
+
+/** A socket for each transport, or neither. */
+function openBoth(place: { netns?: string; address: string; port: number }): {
+  fdUdp: number;
+  fdTcp: number;
+} {
+  const fdUdp = openListener({ ...place, type: 'udp' });
+  try {
+    return { fdUdp, fdTcp: openListener({ ...place, type: 'tcp' }) };
+  } catch (error) {
+    closeSync(fdUdp);
+    throw error;
   }
 }

@@ -1,7 +1,7 @@
 /** Whatever goes wrong in a request as an error of the catalogue; a caller never sees a stack trace. */
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
-import { ShoalError, shoalError } from '../errors.ts';
+import { type ErrorCode, ShoalError, shoalError } from '../errors.ts';
 import { apiLimits } from './limits.ts';
 
 /** Fastify's own errors in the words of the catalogue; undefined for one that is not the caller's doing. */
@@ -24,11 +24,29 @@ function fromFramework(error: FastifyError): ShoalError | undefined {
   }
 }
 
+/** Failures in which no part of shoal is at fault, whatever their status. */
+const outsideCauses: readonly ErrorCode[] = [
+  'NO_LEADER',
+  'NOT_LEADER',
+  'UNREACHABLE',
+  'TIMEOUT',
+  'OVERLOADED',
+];
+
+/** Logs what is shoal's own fault with its stack, and what the cluster's state causes in one line. */
+function logFailure(request: FastifyRequest, error: Error, answer: ShoalError): void {
+  if (answer.status < 500) return;
+  const { code, message } = answer;
+  if (outsideCauses.includes(code))
+    request.log.warn({ code, url: request.url }, `request failed: ${message}`);
+  else request.log.error({ err: error, code, url: request.url }, 'request failed');
+}
+
 /** Fastify's error handler: answers with the serialised error and logs what is shoal's own fault. */
 export function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const known = error instanceof ShoalError ? error : fromFramework(error);
   const answer = known ?? shoalError('INTERNAL');
-  if (answer.status >= 500) request.log.error({ err: error, code: answer.code }, 'request failed');
+  logFailure(request, error, answer);
   reply
     .code(answer.status)
     .header('content-type', 'application/json; charset=utf-8')

@@ -56,7 +56,7 @@ function endpointsCommand(): Command {
         });
         const endpoints = done.flat();
         output.result(endpoints, () =>
-          options.quiet === true
+          options.quiet === true || done.length === 0
             ? endpoints.map(({ id }) => shortId(id)).join('\n')
             : endpointTable(endpoints),
         );

@@ -103,7 +103,11 @@ t.test('every setting can be named in all three places', async (t) => {
 t.test('uplink and address are found from each other, or from a machine that leaves no choice', async (t) => {
   t.match(resolve({ flags: { 'advertise-addr': '10.1.0.2' } }), { uplink: 'eth1' });
   t.match(resolve({ flags: { uplink: 'eth0' } }), { advertiseAddress: '10.0.0.1' });
-  t.match(resolve({ flags: { uplink: 'lo' } }), { advertiseAddress: '127.0.0.1' });
+  t.throws(() => resolve({ flags: { uplink: 'lo' } }), { message: /--uplink "lo": no client comes in/ });
+  t.throws(() => resolve({ flags: { uplink: 'eth0', 'advertise-addr': '127.0.0.1' } }), {
+    message:
+      /--advertise-addr "127\.0\.0\.1": it is every machine's own; this machine has .*10\.0\.0\.1 on eth0/,
+  });
   t.match(resolve({ flags: { uplink: 'eth1', 'advertise-addr': '10.0.0.1' } }), { uplink: 'eth1' });
   const { lo, eth0 } = machine.interfaces;
   t.match(resolve({}, { ...machine, interfaces: { lo, eth0 } }), {
@@ -166,14 +170,14 @@ t.test('a file', async (t) => {
   const path = join(folder, 'shoal.yaml');
   const load = (text: string) => {
     writeFileSync(path, text);
-    return loadAgentConfig({ config: path, uplink: 'lo' }, {});
+    return loadAgentConfig({ config: path, uplink: 'eth0' }, {}, machine);
   };
   t.match(await load('# comment\nnode-name: edge-7\ncontrol-port: 4000\n'), {
     nodeName: 'edge-7',
     controlPort: 4_000,
   });
   writeFileSync(path, 'node-name: edge-8\n');
-  t.match(await loadAgentConfig({ uplink: 'lo' }, { SHOAL_CONFIG: path }), { nodeName: 'edge-8' });
+  t.match(await loadAgentConfig({ uplink: 'eth0' }, { SHOAL_CONFIG: path }, machine), { nodeName: 'edge-8' });
   t.ok(await load(''), 'an empty file says nothing');
   await t.rejects(load('a: b: c'), {
     name: 'UsageError',

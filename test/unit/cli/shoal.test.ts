@@ -126,7 +126,14 @@ t.test('from init to a service and back', async (t) => {
 
   const removed = await api.run('service', 'rm', 'web', 'wab');
   t.match(removed, { code: 1, stdout: 'web\n', stderr: /there is no service "wab"/ });
-  t.match(await api.run('leave'), { code: 0, stdout: 'This node has left its cluster.\n' });
+  await api.run('service', 'create', 'last');
+  const refused = await api.run('leave');
+  t.match(refused, {
+    code: 1,
+    stderr: /last manager: the cluster, with 2 other nodes and 1 services, would end/,
+  });
+  const left = await api.run('leave', '--force');
+  t.match(left, { code: 0, stdout: 'This node has left its cluster.\n' });
 });
 
 t.test('one JSON document from every command that succeeds', async (t) => {
@@ -148,7 +155,7 @@ t.test('one JSON document from every command that succeeds', async (t) => {
     ['flows --limit 1', { total: 2, limit: 1 }],
     ['join-token worker', { token: /^SHTKN-1-/ }],
     ['service rm web', { removed: [{ ref: 'web' }] }],
-    ['leave', { membership: 'none' }],
+    ['leave --force', { membership: 'none' }],
     ['init', { membership: 'member', joinCommand: /^shoal join --token/ }],
   ];
   const commands = cases.map(([line]) => [...line.split(' '), '--format', 'json']);
@@ -250,7 +257,7 @@ t.test('errors as JSON, one document each', async (t) => {
     error: { code: 'TIMEOUT', message: /outcome is unknown/ },
   });
   const token = `SHTKN-1-${'a'.repeat(50)}-${'b'.repeat(25)}`;
-  await api.run('leave');
+  await api.run('leave', '--force');
   t.match(await api.json('join', '--token', token, '10.0.0.9'), { error: { code: 'INVALID_TOKEN' } });
 });
 

@@ -3,10 +3,23 @@ import { shoalError } from '../../../errors.ts';
 import { apiLimits } from '../../limits.ts';
 import { requireMember } from '../../lookup.ts';
 import { type Api, answers } from '../../schemas.ts';
-import type { AgentServices } from '../../services.ts';
+import type { AgentServices, StateReader } from '../../services.ts';
 import { Status } from '../status/schemas.ts';
 import { statusView } from '../status/view.ts';
 import { ClusterView, InitBody, JoinBody, LeaveBody } from './schemas.ts';
+
+/** Throws FORBIDDEN if the cluster, with all that is in it, would end when this node leaves. */
+function refuseToEnd(state: StateReader, nodeId: string): void {
+  const nodes = state.list('node');
+  if (nodes.some(({ id, role }) => role === 'manager' && id !== nodeId)) return;
+  if (nodes.find(({ id }) => id === nodeId)?.role !== 'manager') return;
+  const services = state.list('service').length;
+  if (nodes.length === 1 && services === 0) return;
+  const what = `${nodes.length - 1} other nodes and ${services} services`;
+  throw shoalError('FORBIDDEN', {
+    reason: `this node is the last manager: the cluster, with ${what}, would end; shoal leave --force does it all the same`,
+  });
+}
 
 export function clusterRoutes(app: Api, services: AgentServices): void {
   const { cluster } = services;
@@ -61,7 +74,8 @@ export function clusterRoutes(app: Api, services: AgentServices): void {
       },
     },
     async (request) => {
-      requireMember(cluster);
+      const membership = requireMember(cluster);
+      if (request.body.force !== true) refuseToEnd(cluster.state, membership.nodeId);
       await cluster.leave(request.body);
       return statusView(services);
     },
