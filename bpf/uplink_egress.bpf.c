@@ -14,8 +14,9 @@ int uplink_egress(struct __sk_buff *skb)
 	int result;
 
 	result = parse_skb(skb, &packet);
-	/* Our own tunnel, on its way out. */
-	if (packet.protocol == IPPROTO_UDP && packet.destination_port == tunnel_port)
+	/* Our own tunnel, on its way out: no client, which may use the same port, is at such a pair of ports. */
+	if (packet.protocol == IPPROTO_UDP && packet.destination_port == tunnel_port && packet.source == self_vtep &&
+	    bpf_ntohs(packet.source_port) >= TUNNEL_SOURCE_PORT_FIRST)
 		return VERDICT_NEXT;
 	if (result == PARSE_OK)
 		flow = find_reply_flow(&packet);

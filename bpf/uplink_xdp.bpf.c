@@ -30,32 +30,70 @@ static __always_inline int leave_to_neighbours(struct ethhdr *ethernet)
 	return XDP_PASS;
 }
 
-/* Fills in the Ethernet addresses towards `destination` and sends the frame, which must be complete. */
-static __always_inline int transmit(struct xdp_md *ctx, __be32 source, __be32 destination, __u16 length_bytes)
+/* How long a next hop is used without asking again: a change of route or neighbour is followed within this time. */
+#define NEXT_HOP_LIFETIME_NS 100000000ULL
+#define NEXT_HOPS 4096
+
+static __always_inline struct next_hop *next_hop_entry(__be32 destination)
+{
+	__u32 index = (destination * 2654435761U) >> 20;
+
+	_Static_assert(NEXT_HOPS == 1 << 12, "the index has 12 bits");
+	return bpf_map_lookup_elem(&next_hops, &index);
+}
+
+static __always_inline int send_to(struct xdp_md *ctx, const struct next_hop *hop)
 {
 	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
 	struct ethhdr *ethernet = data;
-	struct bpf_fib_lookup lookup = {
-		.family = 2, /* AF_INET */
-		.ipv4_src = source,
-		.ipv4_dst = destination,
-		.tot_len = length_bytes,
-		.ifindex = ctx->ingress_ifindex,
-	};
-	long result = bpf_fib_lookup(ctx, &lookup, sizeof(lookup), 0);
 
 	if ((void *)(ethernet + 1) > data_end)
 		return xdp_drop(DROP_INTERNAL);
+	__builtin_memcpy(ethernet->h_dest, hop->destination_mac, ETH_ALEN);
+	__builtin_memcpy(ethernet->h_source, hop->source_mac, ETH_ALEN);
 	ethernet->h_proto = bpf_htons(ETH_P_IP);
+	return hop->ifindex == ctx->ingress_ifindex ? XDP_TX : bpf_redirect(hop->ifindex, 0);
+}
+
+/*
+ * Sends the frame, which must be complete, towards `destination`. The kernel's routes and neighbours decide; what they
+ * said is kept for a moment, since asking costs more than all the rest of the way.
+ */
+static __always_inline int transmit(struct xdp_md *ctx, __be32 source, __be32 destination, __u16 length_bytes)
+{
+	struct next_hop *hop = next_hop_entry(destination);
+	__u64 now_ns = bpf_ktime_get_coarse_ns();
+	struct bpf_fib_lookup lookup = {};
+	void *data, *data_end;
+	long result;
+
+	if (!hop)
+		return xdp_drop(DROP_INTERNAL);
+	if (hop->destination == destination && now_ns < hop->expires_ns && length_bytes <= hop->mtu_bytes)
+		return send_to(ctx, hop);
+
+	lookup.family = 2; /* AF_INET */
+	lookup.ipv4_src = source;
+	lookup.ipv4_dst = destination;
+	lookup.tot_len = length_bytes;
+	lookup.ifindex = ctx->ingress_ifindex;
+	result = bpf_fib_lookup(ctx, &lookup, sizeof(lookup), 0);
 	if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED)
 		return xdp_drop(DROP_TOO_BIG);
-	if (result != BPF_FIB_LKUP_RET_SUCCESS)
-		return leave_to_neighbours(ethernet);
-	__builtin_memcpy(ethernet->h_dest, lookup.dmac, ETH_ALEN);
-	__builtin_memcpy(ethernet->h_source, lookup.smac, ETH_ALEN);
-	if (lookup.ifindex == ctx->ingress_ifindex)
-		return XDP_TX;
-	return bpf_redirect(lookup.ifindex, 0);
+	if (result != BPF_FIB_LKUP_RET_SUCCESS) {
+		data = (void *)(long)ctx->data;
+		data_end = (void *)(long)ctx->data_end;
+		if (data + sizeof(struct ethhdr) > data_end)
+			return xdp_drop(DROP_INTERNAL);
+		return leave_to_neighbours(data);
+	}
+	hop->destination = destination;
+	hop->ifindex = lookup.ifindex;
+	hop->expires_ns = now_ns + NEXT_HOP_LIFETIME_NS;
+	hop->mtu_bytes = lookup.mtu_result;
+	__builtin_memcpy(hop->destination_mac, lookup.dmac, ETH_ALEN);
+	__builtin_memcpy(hop->source_mac, lookup.smac, ETH_ALEN);
+	return send_to(ctx, hop);
 }
 
 static __always_inline int encapsulate(struct xdp_md *ctx, const struct packet *packet, const struct stamp *stamp, __be32 vtep)

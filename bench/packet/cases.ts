@@ -32,7 +32,7 @@ const publishedPort = 8080;
 const localPort = 8081;
 
 function node(slot: number, vtep: string): DesiredState['nodes'][number] {
-  return { slot, vtep, meshAddress: `10.250.0.${slot}`, addresses: [vtep], ready: true };
+  return { slot, vtep, meshAddress: `10.250.0.${slot}`, addresses: [vtep] };
 }
 
 /** Services on one port each, from `publishedPort` on and over the VIPs, whose endpoints are all on node 2. */

@@ -47,6 +47,17 @@ struct {
 	__type(value, struct node);
 } nodes SEC(".maps");
 
+/*
+ * By a hash of the destination: next hops that were looked up a moment ago. Written by uplink_xdp only, each CPU its
+ * own, so that no entry is ever read half written.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct next_hop);
+} next_hops SEC(".maps");
+
 /* Addresses of attached namespaces and of the nodes themselves, network order. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

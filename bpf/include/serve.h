@@ -20,13 +20,19 @@ static __always_inline struct bucket *stamped_bucket(const struct stamp *stamp, 
 	return frontend ? find_bucket(frontend, packet) : NULL;
 }
 
+/* Whether the node is known to have no flow for the packet. */
+static __always_inline int was_asked(const struct stamp *stamp, __u32 node)
+{
+	return node < 8 && stamp->asked & 1 << node;
+}
+
 /*
  * The second hop (as in Unimog and GLB): no flow of this node's is known for the packet, so an earlier owner of its
  * bucket on another node may have it. The search goes on behind the owner that the packet was sent here for. For TCP
  * it then begins at the front, since for a moment this node's table may be older than the sender's, with the owner
- * that has the flow before the one that was asked. A UDP packet that nobody knew goes back to the current owner, which
- * makes the flow. Passes are counted and few, so nothing loops. Fills in `next` and returns the node; 0 if the search
- * ends here, and `next` then names the current owner.
+ * that has the flow before the one that was asked. Nodes that were asked are left out, and passes are few, so nothing
+ * loops. A UDP packet that nobody knew goes back to the current owner, which makes the flow. Fills in `next` and
+ * returns the node; 0 if the search ends here, and `next` then names the current owner.
  */
 static __always_inline __u32 second_hop(const struct stamp *stamp, const struct packet *packet, struct stamp *next)
 {
@@ -39,6 +45,8 @@ static __always_inline __u32 second_hop(const struct stamp *stamp, const struct 
 	if (!bucket || stamp->hop >= STAMP_HOP_LIMIT)
 		return 0;
 	next->hop = stamp->hop + 1;
+	if (self_node < 8)
+		next->asked |= 1 << self_node;
 #pragma unroll
 	for (int i = 0; i < OWNERS_PER_BUCKET; i++) {
 		if (bucket->owner[i] == stamp->slot)
@@ -54,7 +62,7 @@ static __always_inline __u32 second_hop(const struct stamp *stamp, const struct 
 			continue;
 		endpoint = find_endpoint(owner);
 		/* This node's own flows were asked already. */
-		if (!endpoint || endpoint->node == self_node)
+		if (!endpoint || endpoint->node == self_node || was_asked(stamp, endpoint->node))
 			continue;
 		next->slot = owner;
 		return endpoint->node;

@@ -5,7 +5,7 @@
  * path read the same twelve bytes and no metadata has to survive a driver.
  *
  *   destination  5a 53 | kind:4 hop:4 | endpoint slot:24     (REPLY: the slot is of the ingress node)
- *   source       5a | node the client came through:16 | frontend slot:24
+ *   source       5a | node the client came through:16 | nodes asked:8 | frontend slot:16
  *
  * Both are locally administered unicast addresses. The agent refuses an uplink whose own address begins with
  * 5a:53, and the uplink's XDP program drops what arrives from the wire with such a destination.
@@ -38,6 +38,8 @@ enum stamp_kind {
 
 struct stamp {
 	__u8 kind;
+	/* Bit n: the node of slot n has no flow for this packet. Nodes of higher slots leave no bit. */
+	__u8 asked;
 	/* How often it was passed on to another owner; STAMP_HOP_FINAL: make the flow here. */
 	__u8 hop;
 	__u32 slot;
@@ -62,7 +64,7 @@ static __always_inline void write_stamp(struct ethhdr *ethernet, const struct st
 	ethernet->h_source[0] = STAMP_BYTE_0;
 	ethernet->h_source[1] = stamp->node >> 8;
 	ethernet->h_source[2] = stamp->node;
-	ethernet->h_source[3] = stamp->frontend >> 16;
+	ethernet->h_source[3] = stamp->asked;
 	ethernet->h_source[4] = stamp->frontend >> 8;
 	ethernet->h_source[5] = stamp->frontend;
 	ethernet->h_proto = bpf_htons(ETH_P_IP);
@@ -74,7 +76,8 @@ static __always_inline void read_stamp(const struct ethhdr *ethernet, struct sta
 	stamp->hop = ethernet->h_dest[2] & 0xf;
 	stamp->slot = ethernet->h_dest[3] << 16 | ethernet->h_dest[4] << 8 | ethernet->h_dest[5];
 	stamp->node = ethernet->h_source[1] << 8 | ethernet->h_source[2];
-	stamp->frontend = ethernet->h_source[3] << 16 | ethernet->h_source[4] << 8 | ethernet->h_source[5];
+	stamp->asked = ethernet->h_source[3];
+	stamp->frontend = ethernet->h_source[4] << 8 | ethernet->h_source[5];
 }
 
 #endif

@@ -30,6 +30,9 @@ struct tunnel_header {
 /* Added to an IP packet that goes into the tunnel: the headers above and the stamp. */
 #define TUNNEL_OVERHEAD_BYTES (sizeof(struct tunnel_header) + sizeof(struct ethhdr))
 
+/* Source ports of the tunnel are from here on (RFC 7348 asks for the dynamic range). */
+#define TUNNEL_SOURCE_PORT_FIRST 0xc000
+
 _Static_assert(TUNNEL_OVERHEAD_BYTES == 50, "VXLAN over IPv4 adds 50 bytes");
 
 static __always_inline __be32 find_vtep(__u32 slot)
@@ -63,7 +66,7 @@ static __always_inline void write_tunnel_header(struct tunnel_header *header, __
 		.daddr = vtep,
 	};
 	header->ip.check = ip_header_checksum(&header->ip);
-	header->udp.source = bpf_htons(0xc000 | (hash & 0x3fff));
+	header->udp.source = bpf_htons(TUNNEL_SOURCE_PORT_FIRST | (hash & 0x3fff));
 	header->udp.dest = tunnel_port;
 	header->udp.len = bpf_htons(udp_length);
 	header->udp.check = 0;

@@ -67,6 +67,18 @@ struct node {
 	__be32 vtep;
 };
 
+/* The kernel's answer for one destination, kept for a moment. */
+struct next_hop {
+	__be32 destination;
+	__u32 ifindex;
+	/* On the coarse monotonic clock; 0: nothing is kept. */
+	__u64 expires_ns;
+	__u8 destination_mac[6];
+	__u8 source_mac[6];
+	/* Largest packet for it, bytes. */
+	__u32 mtu_bytes;
+};
+
 /* An address of the mesh: an attached namespace's, or a node's own. */
 struct mesh_address {
 	/* Slot of the node that has it. */

@@ -77,6 +77,7 @@ const pinnedMaps = [
   'buckets',
   'endpoints',
   'nodes',
+  'next_hops',
   'mesh_addresses',
   'flows',
   'drops',

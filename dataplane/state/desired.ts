@@ -11,8 +11,6 @@ export type DesiredNode = {
   readonly meshAddress: string;
   /** Addresses of its uplink that answer for ports published without an address. */
   readonly addresses: readonly string[];
-  /** False once the cluster has not heard from it: its endpoints own no bucket, now or as earlier owners. */
-  readonly ready: boolean;
 };
 
 /** One published TCP or UDP port. */

@@ -62,7 +62,7 @@ const nodes = [
   { slot: 2, vtep: hosts.node2, meshAddress: hosts.node2Mesh },
   { slot: 3, vtep: hosts.unresolved, meshAddress: '10.250.0.3' },
   { slot: 4, vtep: '198.51.100.4', meshAddress: '10.250.0.4' },
-].map((node) => ({ ...node, addresses: [node.vtep], ready: true }));
+].map((node) => ({ ...node, addresses: [node.vtep] }));
 
 const services: readonly ServiceSpec[] = [
   { port: ports.host, owners: [endpoints.host] },

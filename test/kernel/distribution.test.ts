@@ -18,7 +18,7 @@ const port = 8080;
 function stateOf(slots: readonly number[]): DesiredState {
   return {
     self: 1,
-    nodes: [{ slot: 1, vtep: hosts.self, meshAddress: hosts.selfMesh, addresses: [hosts.self], ready: true }],
+    nodes: [{ slot: 1, vtep: hosts.self, meshAddress: hosts.selfMesh, addresses: [hosts.self] }],
     services: [
       {
         id: 'service',

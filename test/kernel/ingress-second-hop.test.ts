@@ -63,6 +63,11 @@ function passedOn(
   );
 }
 
+/** The stamp with which this node, of slot 1, passes a packet on, having no flow for it. */
+function onward(arrived: Stamp, hop: number, slot: number): Stamp {
+  return { ...arrived, hop, slot, asked: (arrived.asked ?? 0) | (1 << 1) };
+}
+
 /** Passes from owner to owner that a packet has behind it at most. */
 const passesMax = 4;
 const hopped = { verdict: 'TC_ACT_REDIRECT', counts: { second_hop: 1 } };
@@ -79,7 +84,7 @@ t.test('a TCP segment of an unknown flow goes to the earlier owner', async (t) =
         name: `flags ${flags}, ${name}`,
         frame: packet,
         ...hopped,
-        out: passedOn(stamp, { ...stamp, hop: 1, slot: endpoints.formerThere }, packet),
+        out: passedOn(stamp, onward(stamp, 1, endpoints.formerThere), packet),
       });
     }
   }
@@ -117,7 +122,7 @@ t.test('tables differ for a moment, so TCP is looked for at all owners', async (
       name: `asked for ${name}`,
       frame: packet,
       ...hopped,
-      out: passedOn(stamp, { ...stamp, hop: hop + 1, slot: next }, packet),
+      out: passedOn(stamp, onward(stamp, hop + 1, next), packet),
     });
   }
 });
@@ -170,6 +175,19 @@ t.test('where nobody is left to ask, the client gets a reset through the node it
   t.match(outcome.counts, { 'drop:no-flow': 1, 'drop:node-gone': 1 });
 });
 
+t.test('a node that was asked is not asked again', async (t) => {
+  const stamp = { ...serveStamp(ports.movedHere, endpoints.host, 'tcp', 1, 1), asked: 1 << 2 };
+  const outcome = ingress(stamped(stamp, segment(ports.movedHere, ack)));
+  t.strictSame(outcome.counts, { 'drop:no-flow': 1, replies_direct: 1 });
+  const other = { ...stamp, asked: 1 << 3 };
+  compare(t, ingress(stamped(other, segment(ports.movedHere, ack))), {
+    name: 'another was',
+    frame: segment(ports.movedHere, ack),
+    ...hopped,
+    out: passedOn(other, onward(other, 2, endpoints.formerThere), segment(ports.movedHere, ack)),
+  });
+});
+
 t.test('earlier owners that are gone are not asked', async (t) => {
   fixture.apply(clusterState([endpoints.formerThere]));
   const stamp = serveStamp(ports.movedHere, endpoints.host, 'tcp', 0, 1);
@@ -191,7 +209,7 @@ t.test('a UDP datagram that no owner knew goes back to the current one, which ma
     name: 'the current owner asks the earlier one',
     frame: packet,
     ...hopped,
-    out: passedOn(first, { ...first, hop: 1, slot: endpoints.formerThere }, packet),
+    out: passedOn(first, onward(first, 1, endpoints.formerThere), packet),
   });
   t.strictSame(flowTable(fixture), []);
   const last = { ...first, hop: finalHop };
@@ -210,7 +228,7 @@ t.test('a UDP datagram that no owner knew goes back to the current one, which ma
     name: 'an earlier owner that does not know it sends it back',
     frame: unknown,
     ...hopped,
-    out: passedOn(asked, { ...asked, hop: finalHop, slot: endpoints.remote }, unknown),
+    out: passedOn(asked, onward(asked, finalHop, endpoints.remote), unknown),
   });
 
   fixture.clearFlows();
@@ -236,7 +254,7 @@ t.test('no endpoint takes new connections: open ones are searched, new ones refu
     name: 'TCP',
     frame: search,
     ...hopped,
-    out: passedOn(open, { ...open, hop: 1, slot: endpoints.formerThere }, search),
+    out: passedOn(open, onward(open, 1, endpoints.formerThere), search),
   });
   const stamp = serveStamp(ports.drainingHere, endpoints.formerHere, 'udp');
   const packet = datagram(ports.drainingHere);

@@ -198,18 +198,18 @@ export type Stamp = {
   readonly slot?: number;
   readonly frontend?: number;
   readonly node?: number;
+  /** Bit n: the node of slot n was asked already. */
+  readonly asked?: number;
 };
 
 /** The Ethernet addresses that a stamp is written into. */
 export function stampAddresses(stamp: Stamp): { destination: string; source: string } {
-  const { kind, hop = 0, slot = 0, frontend = 0, node = 0 } = stamp;
+  const { kind, hop = 0, slot = 0, frontend = 0, node = 0, asked = 0 } = stamp;
   return {
     destination: macText(
       Uint8Array.of(0x5a, 0x53, (kind << 4) | hop, slot >> 16, (slot >> 8) & 255, slot & 255),
     ),
-    source: macText(
-      Uint8Array.of(0x5a, node >> 8, node & 255, frontend >> 16, (frontend >> 8) & 255, frontend & 255),
-    ),
+    source: macText(Uint8Array.of(0x5a, node >> 8, node & 255, asked, frontend >> 8, frontend & 255)),
   };
 }
 

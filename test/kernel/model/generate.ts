@@ -41,7 +41,6 @@ export function randomState(random: Random): DesiredState {
     vtep,
     meshAddress: `10.250.0.${index + 1}`,
     addresses: index === 0 && random.chance(0.3) ? [vtep, '192.0.2.100'] : [vtep],
-    ready: random.chance(0.8),
   }));
   const endpoints = slots(random, highestSlot).map<DesiredEndpoint>((slot) => ({
     slot,

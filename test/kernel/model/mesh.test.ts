@@ -11,7 +11,7 @@ import { hosts } from '../fixture.ts';
 import { payload, tcpFlags, tcpPacket, udpPacket, wrongChecksums } from '../packets.ts';
 import { type Arrival, type Journey, Mesh, vteps } from './mesh.ts';
 
-const seed = Number(process.env.SHOAL_MODEL_SEED ?? 1);
+const seed = Number(process.env.SHOAL_MODEL_SEED ?? Date.now() % 2 ** 32);
 const { syn, ack, fin } = tcpFlags;
 const vip = '10.248.0.1';
 const port = 8080;
@@ -37,7 +37,6 @@ function stateOf({ owners, generations }: Owners): Omit<DesiredState, 'self'> {
       vtep,
       meshAddress: `10.250.0.${index + 1}`,
       addresses: [vtep],
-      ready: true,
     })),
     services: [
       {

@@ -30,9 +30,8 @@ const state: DesiredState = {
       vtep: '192.0.2.1',
       meshAddress: '10.250.0.1',
       addresses: ['192.0.2.1', '192.0.2.101'],
-      ready: true,
     },
-    { slot: 2, vtep: '192.0.2.2', meshAddress: '10.250.0.2', addresses: ['192.0.2.2'], ready: true },
+    { slot: 2, vtep: '192.0.2.2', meshAddress: '10.250.0.2', addresses: ['192.0.2.2'] },
   ],
   services: [web],
   endpoints: [

@@ -94,7 +94,6 @@ function randomState(random: Random): DesiredState {
     vtep: `192.0.2.${index + 1}`,
     meshAddress: `10.250.0.${index + 1}`,
     addresses: [`192.0.2.${index + 1}`],
-    ready: true,
   }));
   const services = [];
   const endpoints = [];
