@@ -20,6 +20,8 @@ import { checkEntry, checkMachine } from './preflight.ts';
 
 /** Longest wait, when a node enters, for its data plane; a slower one is shown by `shoal status`. */
 const entryTime_ms = 20_000;
+/** Longest time that an agent takes to end; who waits for it kills it not much later. */
+const closing_ms = 1_800;
 
 /** Runs the agent until the process is told to end by SIGTERM or SIGINT. The data plane goes on without it. */
 export async function runAgent(config: AgentConfig): Promise<void> {
@@ -46,6 +48,7 @@ export async function runAgent(config: AgentConfig): Promise<void> {
     await agent.start();
     await untilToldToEnd(log);
   } finally {
+    endInTime(log);
     await agent.stop();
     await cluster.close();
   }
@@ -60,6 +63,15 @@ function untilToldToEnd(log: Logger): Promise<void> {
       });
     }
   });
+}
+
+/** Bounds the time that closing takes: what is cut off by it is what a killed agent leaves, too. */
+function endInTime(log: Logger): void {
+  const late = () => {
+    log.warn(`not everything was closed within ${closing_ms} ms`);
+    process.exit();
+  };
+  setTimeout(late, closing_ms).unref();
 }
 
 /** The parts of one running agent. */
@@ -95,8 +107,7 @@ class Agent {
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.#apps.map((app) => app.close()));
-    await this.#member?.stop({ remove: false });
+    await Promise.all([...this.#apps.map((app) => app.close()), this.#member?.stop({ remove: false })]);
   }
 
   /** Takes up the membership, if there is one. */

@@ -1,7 +1,7 @@
 /** `shoal attach` and `detach`: a namespace of this node onto an overlay network, and off it. */
-import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import { netns } from 'netlink-ts';
+import { newId } from '../api/ids.ts';
 import type { AttachRequest } from '../api/services.ts';
 import type { ClusterFacade } from '../cluster/types.ts';
 import { shoalError } from '../errors.ts';
@@ -11,9 +11,8 @@ import type { Member } from './member.ts';
 /** Longest wait for this node's data plane after a change was committed. */
 const applyTime_ms = 10_000;
 
-function newId(): string {
-  return randomBytes(12).toString('hex');
-}
+/** File system that namespaces are files of: NSFS_MAGIC of linux/magic.h. */
+const namespaceFileSystem = 0x6e736673;
 
 /**
  * Attaches the namespace at `request.netns` and waits until it can be reached. Nothing stays when that fails.
@@ -62,6 +61,7 @@ function checkNamespace(cluster: ClusterFacade, nodeId: string, path: string): v
   let inode: number;
   try {
     using _namespace = netns.open(path);
+    if (fs.statfsSync(path).type !== namespaceFileSystem) throw new Error('it is another kind of file');
     inode = fs.statSync(path).ino;
   } catch (error) {
     throw shoalError('BAD_REQUEST', { reason: whyNotOpened(path, error as NodeJS.ErrnoException) });

@@ -28,8 +28,8 @@ export function connectAddress(
 export class FrontEnd {
   readonly #server: L7Server;
   readonly #log: Logger;
-  /** Listeners that could not be opened when the store last changed. The server goes on trying. */
-  #failed: string[] = [];
+  /** Problems that were there at the last change, so that each is logged once. */
+  #logged: string[] = [];
 
   constructor(nodeName: string, log: Logger) {
     this.#log = log;
@@ -54,19 +54,19 @@ export class FrontEnd {
       eligible,
       connectAddress: (endpoint) => connectAddress(endpoint, selfId, cluster),
     });
-    const { failed } = await this.#server.apply(config);
-    const texts = failed.map(
-      ({ listener, error }) => `port ${listener.address ?? '*'}:${listener.port}: ${error.message}`,
-    );
-    for (const text of texts) {
-      if (!this.#failed.includes(text)) this.#log.error(`a published port cannot be opened: ${text}`);
-    }
-    this.#failed = texts;
+    await this.#server.apply(config);
+    const { problems } = this;
+    for (const problem of problems) if (!this.#logged.includes(problem)) this.#log.error(problem);
+    this.#logged = problems;
   }
 
-  /** Ports that could not be opened, for people. */
-  get problems(): readonly string[] {
-    return this.#failed;
+  /** Published ports that cannot be opened now, for people. The server goes on trying. */
+  get problems(): string[] {
+    return this.#server.failed.map(({ listener: { address, port }, error }) => {
+      const inUse = (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
+      const reason = inUse ? 'another program listens there (ss -lntp shows it)' : error.message;
+      return `published port ${address ?? '*'}:${port} cannot be opened: ${reason}`;
+    });
   }
 
   async close(): Promise<void> {

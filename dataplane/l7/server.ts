@@ -41,6 +41,7 @@ export class L7Server {
   readonly #draining = new Set<Listener>();
   readonly #pools = new Map<string, UpstreamPool>();
   #wanted: L7Listener[] = [];
+  #failed: ApplyResult['failed'] = [];
   #snapshot: Snapshot = { router: Router.compile([]), services: new Map() };
   #applying: Promise<unknown> = Promise.resolve();
   #retry: NodeJS.Timeout | null = null;
@@ -67,6 +68,11 @@ export class L7Server {
     const result = this.#applying.then(() => this.#apply(config));
     this.#applying = result.catch(() => {});
     return result;
+  }
+
+  /** Listeners that could not be opened at the last attempt. */
+  get failed(): ApplyResult['failed'] {
+    return [...this.#failed];
   }
 
   /** A copy of all counters. */
@@ -126,6 +132,7 @@ export class L7Server {
         result.failed.push({ listener: wanted, error: error as Error });
       }
     }
+    this.#failed = result.failed;
     this.#scheduleRetry(result.failed.length > 0);
     return result;
   }

@@ -20,6 +20,12 @@ export function dropTable(drops: DropList, all: boolean): string {
   );
 }
 
+/** Whole seconds are enough, and below one second there are none. Pure. */
+function ageText(age_ms: number): string {
+  const age_s = Math.floor(age_ms / 1_000);
+  return age_s === 0 ? '<1s' : formatDuration(age_s * 1_000);
+}
+
 /** The table of `shoal flows`. Pure. */
 export function flowTable({ flows, total }: FlowList): string {
   if (total === 0 && flows.length === 0) return 'No flow has its endpoint on this node.';
@@ -34,7 +40,7 @@ export function flowTable({ flows, total }: FlowList): string {
       flow.state,
       String(flow.packets),
       String(flow.bytes),
-      flow.age_ms === undefined ? '' : formatDuration(Math.round(flow.age_ms / 1_000) * 1_000),
+      flow.age_ms === undefined ? '' : ageText(flow.age_ms),
     ]),
   );
   return flows.length < total ? `${table}\n\n${flows.length} of ${total} flows; --limit shows more.` : table;

@@ -31,7 +31,7 @@ export async function statusView(services: AgentServices): Promise<Status> {
       nodesReady: nodes.filter((node) => node.status === 'ready').length,
       networks: count('network'),
       services: count('service'),
-      endpoints: count('endpoint'),
+      endpoints: state.list('endpoint').filter((endpoint) => endpoint.state !== 'removed').length,
       attachments: count('attachment'),
     },
     dataplane: await services.dataplane.summary(),
