@@ -1,16 +1,13 @@
 /**
- * What the name server answers from its own knowledge: a pure function from a query and the services that exist.
+ * What the name server answers from its own knowledge: a pure function from a query and what `names.ts` knows.
  *
- * `web` and `web.shoal` are the service's VIP; `tasks.web` and `tasks.web.shoal` are the addresses of all its
- * endpoints, in random order. A name under `.shoal` is never asked upstream, and neither is a known name for a
- * record type it does not have: an upstream's NXDOMAIN for AAAA would make resolvers give up on the A record too.
+ * A name under `.shoal` is never asked upstream, nor is a reverse name of the mesh pool, and neither is a known name
+ * for a record type it does not have: an upstream's NXDOMAIN for AAAA would make resolvers give up on the A record too.
  */
 import dnsPacket, { type Answer, type OptAnswer, type Packet, type Question } from 'dns-packet';
 import type { CounterName } from './counters.ts';
 import { findOpt, maxQuery_bytes, rcode } from './message.ts';
-
-/** Domain that belongs to shoal alone. */
-export const domain = 'shoal';
+import { type DnsView, domain, type Records, resolveName, type SrvTarget } from './names.ts';
 
 /**
  * Seconds that an answer may be cached. The server is on the client's own node, so asking again is cheap, while
@@ -20,16 +17,10 @@ export const domain = 'shoal';
  */
 export const defaultTtl_s = 1;
 
-/** What is known about one service, by its name in lower case. */
-export type ServiceAddresses = { vip: string | null; endpoints: readonly string[] };
-
-/** The services that the name server knows. */
-export type DnsView = { lookup(name: string): ServiceAddresses | undefined };
-
 export type AnswerOptions = {
   /** Time to live of answers and of negative answers. */
   ttl_s: number;
-  /** Uniform in [0, 1): shuffles endpoint addresses. */
+  /** Uniform in [0, 1): shuffles the order of records. */
   random: () => number;
   /** Whether a name that is not known here can be asked elsewhere. */
   hasUpstream: boolean;
@@ -43,8 +34,8 @@ function lowerCase(name: string): string {
   return name.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
-function shuffled(addresses: readonly string[], random: () => number): string[] {
-  const result = [...addresses];
+function shuffled<T>(records: readonly T[], random: () => number): T[] {
+  const result = [...records];
   for (let last = result.length - 1; last > 0; last -= 1) {
     const other = Math.min(last, Math.floor(random() * (last + 1)));
     const [a, b] = [result[last], result[other]];
@@ -53,22 +44,6 @@ function shuffled(addresses: readonly string[], random: () => number): string[] 
     result[other] = a;
   }
   return result;
-}
-
-/** Addresses of `NAME` or `tasks.NAME`; undefined if no such service exists. */
-function resolveLocal(name: string, view: DnsView): readonly string[] | undefined {
-  const direct = name.includes('.') ? undefined : view.lookup(name);
-  if (direct !== undefined) return direct.vip === null ? direct.endpoints : [direct.vip];
-  if (!name.startsWith('tasks.')) return undefined;
-  const service = name.slice('tasks.'.length);
-  return service.includes('.') ? undefined : view.lookup(service)?.endpoints;
-}
-
-/** Addresses of a name in any of its forms. The `.shoal` form goes first: it is the unambiguous one. */
-function resolve(name: string, view: DnsView): readonly string[] | undefined {
-  const suffix = `.${domain}`;
-  const qualified = name.endsWith(suffix) ? resolveLocal(name.slice(0, -suffix.length), view) : undefined;
-  return qualified ?? resolveLocal(name, view);
 }
 
 /** OPT of a reply (RFC 6891 section 6.1.1): the server's own size, DO as it came, no options. */
@@ -91,13 +66,12 @@ function replyOpt(query: Packet, extendedRcode: number): OptAnswer[] {
 
 /**
  * Start of authority that carries the time a negative answer may be cached (RFC 2308 section 5). Its owner must be
- * at or above the name asked for, so it is that name's last label.
+ * at or above the name asked for: the last labels of that name, in the case they were asked in.
  */
-function startOfAuthority(name: string, ttl_s: number): Answer {
-  const owner = name.slice(name.lastIndexOf('.') + 1);
+function startOfAuthority(name: string, zoneLabels: number, ttl_s: number): Answer {
   return {
     type: 'SOA',
-    name: owner,
+    name: name.split('.').slice(-zoneLabels).join('.'),
     class: 'IN',
     ttl: ttl_s,
     data: {
@@ -112,7 +86,13 @@ function startOfAuthority(name: string, ttl_s: number): Answer {
   };
 }
 
-type Reply = { code: number; outcome: CounterName; answers?: Answer[]; authorities?: Answer[] };
+type Reply = {
+  code: number;
+  outcome: CounterName;
+  answers?: Answer[];
+  authorities?: Answer[];
+  additionals?: Answer[];
+};
 
 function reply(query: Packet, content: Reply): AnswerResult {
   const authoritative = content.code === rcode.noError || content.code === rcode.nameError;
@@ -127,41 +107,68 @@ function reply(query: Packet, content: Reply): AnswerResult {
     questions: query.questions ?? [],
     answers: content.answers ?? [],
     authorities: content.authorities ?? [],
-    additionals: replyOpt(query, content.code >> 4),
+    additionals: [...replyOpt(query, content.code >> 4), ...(content.additionals ?? [])],
   };
   return { kind: 'answer', packet, outcome: content.outcome };
+}
+
+/** A record set, and what clients will want to know next. */
+type RecordSet = { answers: Answer[]; additionals: Answer[] };
+
+function addressRecord(name: string, data: string, ttl_s: number): Answer {
+  return { type: 'A', name, class: 'IN', ttl: ttl_s, data };
+}
+
+/** Priority 0 and equal weights: the mesh balances, not the client. */
+function srvRecord(name: string, { port, target }: SrvTarget, ttl_s: number): Answer {
+  return { type: 'SRV', name, class: 'IN', ttl: ttl_s, data: { priority: 0, weight: 1, port, target } };
+}
+
+/** The records of one type; of the first type there is for ANY, since one set is enough (RFC 8482). */
+function recordSet(question: Question, records: Records, options: AnswerOptions): RecordSet | undefined {
+  // dns-packet decodes type 255 as ANY, which its type declarations lack.
+  const wanted: string = question.type;
+  const { name } = question;
+  const { ttl_s, random } = options;
+  const asks = (type: string): boolean => wanted === type || wanted === 'ANY';
+  if (asks('A') && records.a.length > 0) {
+    const answers = shuffled(records.a, random).map((address) => addressRecord(name, address, ttl_s));
+    return { answers, additionals: [] };
+  }
+  if (asks('PTR') && records.ptr.length > 0) {
+    const answers = records.ptr.map((data): Answer => ({ type: 'PTR', name, class: 'IN', ttl: ttl_s, data }));
+    return { answers, additionals: [] };
+  }
+  if (!asks('SRV') || records.srv.length === 0) return undefined;
+  const targets = shuffled(records.srv, random);
+  const addresses = new Map(targets.map((target) => [target.target, target.addresses]));
+  return {
+    answers: targets.map((target) => srvRecord(name, target, ttl_s)),
+    additionals: [...addresses].flatMap(([target, all]) =>
+      all.map((address) => addressRecord(target, address, ttl_s)),
+    ),
+  };
 }
 
 function answerKnown(
   query: Packet,
   question: Question,
-  addresses: readonly string[],
+  found: { records: Records; zoneLabels: number },
   options: AnswerOptions,
 ): AnswerResult {
-  // dns-packet decodes type 255 as ANY, which its type declarations lack; RFC 8482 allows one record set for it.
-  const wanted: string = question.type;
-  if ((wanted !== 'A' && wanted !== 'ANY') || addresses.length === 0) {
-    const authorities = [startOfAuthority(question.name, options.ttl_s)];
-    return reply(query, { code: rcode.noError, outcome: 'answeredEmpty', authorities });
-  }
-  const answers = shuffled(addresses, options.random).map(
-    (data): Answer => ({ type: 'A', name: question.name, class: 'IN', ttl: options.ttl_s, data }),
-  );
-  return reply(query, { code: rcode.noError, outcome: 'answered', answers });
+  const set = recordSet(question, found.records, options);
+  if (set !== undefined) return reply(query, { code: rcode.noError, outcome: 'answered', ...set });
+  const authorities = [startOfAuthority(question.name, found.zoneLabels, options.ttl_s)];
+  return reply(query, { code: rcode.noError, outcome: 'answeredEmpty', authorities });
 }
 
-/** A name that no service has: answered here if it could not be anybody else's, forwarded otherwise. */
-function answerUnknown(query: Packet, question: Question, options: AnswerOptions): AnswerResult {
-  const name = lowerCase(question.name);
-  if (name === domain || name.endsWith(`.${domain}`)) {
-    const authorities = [startOfAuthority(question.name, options.ttl_s)];
-    if (name === domain) return reply(query, { code: rcode.noError, outcome: 'answeredEmpty', authorities });
-    return reply(query, { code: rcode.nameError, outcome: 'answeredUnknown', authorities });
-  }
+/** A name that is not known here and might be elsewhere. */
+function answerElsewhere(query: Packet, question: Question, options: AnswerOptions): AnswerResult {
   if (options.hasUpstream) return { kind: 'forward' };
-  const singleLabel = name !== '.' && !name.includes('.');
-  if (singleLabel) return reply(query, { code: rcode.nameError, outcome: 'answeredUnknown' });
-  return reply(query, { code: rcode.serverFailure, outcome: 'failedNoUpstream' });
+  const singleLabel = question.name !== '.' && !question.name.includes('.');
+  if (!singleLabel) return reply(query, { code: rcode.serverFailure, outcome: 'failedNoUpstream' });
+  const authorities = [startOfAuthority(question.name, 1, options.ttl_s)];
+  return reply(query, { code: rcode.nameError, outcome: 'answeredUnknown', authorities });
 }
 
 /**
@@ -180,8 +187,9 @@ export function answer(query: Packet, view: DnsView, options: AnswerOptions): An
   if (question.type === 'AXFR' || question.type === 'IXFR') {
     return reply(query, { code: rcode.refused, outcome: 'refusedTransfer' });
   }
-  const addresses = resolve(lowerCase(question.name), view);
-  return addresses === undefined
-    ? answerUnknown(query, question, options)
-    : answerKnown(query, question, addresses, options);
+  const found = resolveName(lowerCase(question.name), view);
+  if (found.kind === 'exists') return answerKnown(query, question, found, options);
+  if (found.kind === 'elsewhere') return answerElsewhere(query, question, options);
+  const authorities = [startOfAuthority(question.name, found.zoneLabels, options.ttl_s)];
+  return reply(query, { code: rcode.nameError, outcome: 'answeredUnknown', authorities });
 }

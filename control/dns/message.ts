@@ -174,7 +174,8 @@ function fill(records: Answer[], questionName: Buffer, room_bytes: number) {
 /**
  * Encodes a reply to `query` in at most `limit_bytes`. When not all answers fit, as many as do are sent and TC is
  * set (RFC 2181 section 9): since addresses come shuffled, a client that cannot ask by TCP still gets a fair
- * share of them. Authority records that do not fit are left out without TC.
+ * share of them. Authority and additional records that do not fit are left out without TC; only OPT always has its
+ * place.
  */
 export function encodeReply(
   packet: Packet,
@@ -184,11 +185,16 @@ export function encodeReply(
   const { question } = query;
   const questionName = question.subarray(0, question.length - 4);
   let room_bytes = limit_bytes - header_bytes - question.length;
-  const additionals = fill(packet.additionals ?? [], questionName, room_bytes);
-  room_bytes -= additionals.size_bytes;
+  const isOpt = (record: Answer): boolean => record.type === 'OPT';
+  const opts = fill((packet.additionals ?? []).filter(isOpt), questionName, room_bytes);
+  room_bytes -= opts.size_bytes;
   const answers = fill(packet.answers ?? [], questionName, room_bytes);
   room_bytes -= answers.size_bytes;
-  const authorities = fill(packet.authorities ?? [], questionName, answers.complete ? room_bytes : 0);
+  if (!answers.complete) room_bytes = 0;
+  const authorities = fill(packet.authorities ?? [], questionName, room_bytes);
+  room_bytes -= authorities.size_bytes;
+  const others = (packet.additionals ?? []).filter((record) => !isOpt(record));
+  const additionals = fill(others, questionName, room_bytes);
   const header = Buffer.alloc(header_bytes);
   header.writeUInt16BE(query.bytes.readUInt16BE(0), 0);
   const truncation = answers.complete ? 0 : dnsPacket.TRUNCATED_RESPONSE;
@@ -197,12 +203,13 @@ export function encodeReply(
   header.writeUInt16BE(1, 4);
   header.writeUInt16BE(answers.parts.length, 6);
   header.writeUInt16BE(authorities.parts.length, 8);
-  header.writeUInt16BE(additionals.parts.length, 10);
+  header.writeUInt16BE(opts.parts.length + additionals.parts.length, 10);
   const bytes = Buffer.concat([
     header,
     question,
     ...answers.parts,
     ...authorities.parts,
+    ...opts.parts,
     ...additionals.parts,
   ]);
   return { bytes, truncated: !answers.complete };

@@ -7,7 +7,7 @@ import dgram from 'node:dgram';
 import { closeSync } from 'node:fs';
 import net from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { answer, type DnsView, defaultTtl_s } from './answer.ts';
+import { answer, defaultTtl_s } from './answer.ts';
 import { DnsCounters } from './counters.ts';
 import { defaultForwarderOptions, Forwarder, type ForwarderOptions } from './forwarder.ts';
 import { type ListenAddress, leadsBack } from './loops.ts';
@@ -20,6 +20,7 @@ import {
   rcode,
   readQuery,
 } from './message.ts';
+import { type DnsView, emptyView } from './names.ts';
 import type { Upstream } from './resolv-conf.ts';
 import {
   defaultTcpConnectionOptions,
@@ -52,8 +53,6 @@ export type ListenOptions = { address: string; port: number; fdUdp?: number; fdT
 const maxSendQueue = 1_024;
 /** Free ports tried before `port: 0` is given up, in case TCP has taken the one that UDP got. */
 const maxPortAttempts = 16;
-
-const emptyView: DnsView = { lookup: () => undefined };
 
 /** One listener: close it to give its sockets back. */
 export class DnsListener implements AsyncDisposable {

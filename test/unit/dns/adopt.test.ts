@@ -4,7 +4,7 @@ import t from 'tap';
 import { frame } from '../../../control/dns/framing.ts';
 import { DnsServer } from '../../../control/dns/server.ts';
 import { askUdp, dig, openTcp } from './client.ts';
-import { query, readReply } from './codec.ts';
+import { query, readReply, viewOf } from './codec.ts';
 
 const open = (type: ListenerOptions['type'], port: number) =>
   openListener({ type, address: '127.0.0.1', port });
@@ -18,7 +18,7 @@ async function freePort(): Promise<number> {
 t.test('serves on sockets that somebody else made', async (t) => {
   const port = await freePort();
   await using server = new DnsServer();
-  server.view = { lookup: (name) => (name === 'web' ? { vip: '10.248.0.1', endpoints: [] } : undefined) };
+  server.view = viewOf(new Map([['web', { vip: '10.248.0.1', endpoints: [] }]]));
   const fdUdp = open('udp', port);
   const fdTcp = open('tcp', port);
   const listener = await server.listen({ address: '127.0.0.11', port: 53, fdUdp, fdTcp });

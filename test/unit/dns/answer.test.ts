@@ -1,11 +1,12 @@
 import dnsPacket, { type Question } from 'dns-packet';
 import t from 'tap';
-import { type AnswerResult, answer, type DnsView } from '../../../control/dns/answer.ts';
+import { type AnswerResult, answer } from '../../../control/dns/answer.ts';
 import { encodeReply, maxMessage_bytes, readQuery } from '../../../control/dns/message.ts';
-import { opt, query, type Reply, readReply, seededRandom } from './codec.ts';
+import { emptyView, type ServiceAddresses } from '../../../control/dns/names.ts';
+import { opt, query, type Reply, readReply, seededRandom, viewOf } from './codec.ts';
 
 const many = Array.from({ length: 1_000 }, (_, index) => `10.252.${index >> 8}.${index & 255}`);
-const services = new Map([
+const services = new Map<string, ServiceAddresses>([
   ['web', { vip: '10.248.0.1', endpoints: ['10.252.0.1', '10.252.0.2', '10.249.0.9'] }],
   ['bare', { vip: null, endpoints: ['10.252.0.7'] }],
   ['empty', { vip: '10.248.0.2', endpoints: [] }],
@@ -14,7 +15,7 @@ const services = new Map([
   ['shoal', { vip: '10.248.0.5', endpoints: ['10.252.0.9'] }],
   ['kelvin', { vip: '10.248.0.6', endpoints: [] }],
 ]);
-const view: DnsView = { lookup: (name) => services.get(name) };
+const view = viewOf(services);
 
 type Asked = {
   kind: AnswerResult['kind'];
@@ -96,11 +97,7 @@ t.test('a negative answer may be cached for the same short time', async (t) => {
 t.test('the domain itself exists, empty, when no service has its name', async (t) => {
   const read = readQuery(query('SHOAL', 'NS'));
   if (read.kind !== 'query') throw new Error('not a query');
-  const result = answer(
-    read.packet,
-    { lookup: () => undefined },
-    { ttl_s: 1, random: Math.random, hasUpstream: true },
-  );
+  const result = answer(read.packet, emptyView, { ttl_s: 1, random: Math.random, hasUpstream: true });
   t.match(result, { kind: 'answer', outcome: 'answeredEmpty' });
 });
 

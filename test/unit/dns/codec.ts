@@ -1,5 +1,14 @@
 /** Builds queries and reads replies for the DNS tests. */
 import dnsPacket, { type Answer, type DecodedPacket, type OptAnswer, type Question } from 'dns-packet';
+import { type DnsView, emptyView, type ServiceAddresses } from '../../../control/dns/names.ts';
+
+/** A view of these services, by name. */
+export function viewOf(
+  services: ReadonlyMap<string, ServiceAddresses>,
+  more: Partial<DnsView> = {},
+): DnsView {
+  return { ...emptyView, lookup: (name) => services.get(name), ...more };
+}
 
 /** EDNS record of a query. */
 export function opt(udpPayloadSize: number, ednsVersion = 0, flags = 0): OptAnswer {

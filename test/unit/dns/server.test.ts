@@ -1,17 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import type { DnsView } from '../../../control/dns/answer.ts';
 import { frame } from '../../../control/dns/framing.ts';
+import type { ServiceAddresses } from '../../../control/dns/names.ts';
 import { DnsServer, type DnsServerOptions } from '../../../control/dns/server.ts';
 import { askUdp, dig, openTcp, sendUdp } from './client.ts';
-import { opt, query, readReply, seededRandom } from './codec.ts';
+import { opt, query, readReply, seededRandom, viewOf } from './codec.ts';
 
 const many = Array.from({ length: 1_000 }, (_, index) => `10.252.${index >> 8}.${index & 255}`);
-const services = new Map([
+const services = new Map<string, ServiceAddresses>([
   ['web', { vip: '10.248.0.1', endpoints: ['10.252.0.1', '10.252.0.2'] }],
   ['big', { vip: '10.248.0.2', endpoints: many }],
 ]);
-const view: DnsView = { lookup: (name) => services.get(name) };
+const view = viewOf(services);
 
 async function start(options: DnsServerOptions = {}) {
   const server = new DnsServer(options);
@@ -78,9 +78,7 @@ t.test('dig', async (t) => {
 
 t.test('a replaced view answers at once', async (t) => {
   await using running = await start();
-  running.server.view = {
-    lookup: (name) => (name === 'new' ? { vip: '10.248.0.9', endpoints: [] } : undefined),
-  };
+  running.server.view = viewOf(new Map([['new', { vip: '10.248.0.9', endpoints: [] }]]));
   t.strictSame(readReply(await askUdp(running.port, query('new'))).addresses, ['10.248.0.9']);
   t.equal(readReply(await askUdp(running.port, query('web'))).code, 3);
 });

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { leadsBack } from '../../../control/dns/loops.ts';
 import { parseResolvConf } from '../../../control/dns/resolv-conf.ts';
+import { parseAddress } from '../../../control/dns/reverse.ts';
 import { buildView, meshEndpointAddress } from '../../../control/dns/view.ts';
 import {
   defaultHealthCheck,
@@ -90,13 +91,55 @@ t.test('the view lists endpoints that take connections, by the address that reac
       endpoint(9, { serviceId: 's9' }),
     ],
   });
-  t.strictSame(view.lookup('web'), {
+  const web = view.lookup('web');
+  t.match(web, {
     vip: '10.248.0.1',
     endpoints: ['10.252.0.1', '10.252.0.2', '10.252.0.7', '10.249.4.2'],
   });
-  t.strictSame(view.lookup('bare'), { vip: null, endpoints: [] });
+  t.strictSame([...(web?.tasks?.keys() ?? [])], [1, 2, 3, 4, 5, 6, 7, 8], 'each can be named, well or not');
+  t.strictSame(web?.tasks?.get(3), { slot: 3, address: '10.252.0.3', port: 80, eligible: false });
+  t.match(view.lookup('bare'), { vip: null, endpoints: [], ports: [] });
   t.equal(view.lookup('other'), undefined);
   t.equal(view.lookup('constructor'), undefined);
+});
+
+t.test('names of addresses, and of nodes', async (t) => {
+  const view = buildView({
+    meshPool,
+    nodes: [node('n1', 'ready'), { ...node('n2', 'down'), meshAddress: '10.250.0.2' }],
+    services: [service('s1', 'web', '10.248.0.1'), service('s2', 'api', null)],
+    endpoints: [
+      endpoint(1),
+      endpoint(8, { attachmentId: 'a1', address: '10.249.4.2' }),
+      endpoint(9, { serviceId: 's2', attachmentId: 'a1', address: '10.249.4.2', health: 'unhealthy' }),
+    ],
+  });
+  const names = (address: string) => view.lookupAddress(parseAddress(address) ?? -1);
+  t.strictSame(names('10.248.0.1'), ['web.shoal']);
+  t.strictSame(names('10.252.0.1'), ['1.tasks.web.shoal']);
+  t.strictSame(names('10.252.0.8'), ['8.tasks.web.shoal']);
+  t.strictSame(names('10.249.4.2'), ['8.tasks.web.shoal', '9.tasks.api.shoal']);
+  t.strictSame(names('10.250.0.1'), ['n1.node.shoal']);
+  t.strictSame(names('10.248.0.2'), []);
+  t.strictSame(names('198.51.100.7'), [], 'a plain address is not of the mesh');
+  t.equal(view.lookupNode('n2'), '10.250.0.2', 'a node that is down keeps its name');
+  t.equal(view.lookupNode('n3'), undefined);
+  t.strictSame(view.meshPool, { base: 0x0af8_0000, prefixLength: 13 });
+  const none = buildView({ meshPool: '', nodes: [], services: [], endpoints: [] });
+  t.equal(none.meshPool, undefined);
+});
+
+t.test('one address has a bounded number of names', async (t) => {
+  const count = 20;
+  const view = buildView({
+    meshPool,
+    nodes: [],
+    services: [service('s1', 'web', null)],
+    endpoints: Array.from({ length: count }, (_, index) =>
+      endpoint(index + 1, { attachmentId: 'a1', address: '10.249.4.2' }),
+    ),
+  });
+  t.equal(view.lookupAddress(parseAddress('10.249.4.2') ?? -1).length, 8);
 });
 
 t.test('resolv.conf', async (t) => {
