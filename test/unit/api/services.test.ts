@@ -207,3 +207,27 @@ t.test('what does not fit the schema names the field, the value and what is expe
   });
   t.match(await api.fails('POST', '/v1/services?wait=1', web), { message: /no field "wait" in the query/ });
 });
+
+t.test('ports of the cluster itself, and those that nobody reaches, are refused', async (t) => {
+  const agent = await fakeAgent();
+  await using api = await TestApi.of(agent);
+  await api.call('POST', '/v1/services', web);
+  const node = agent.cluster.state.list('node')[0];
+  const cluster = agent.cluster.state.cluster();
+  if (node === undefined || cluster === undefined) throw new Error('the fake agent is in a cluster');
+  const proposed = agent.cluster.proposed.length;
+  for (const [publish, reason] of [
+    [{ published: node.controlPort }, /is the control port of node "edge-\d"/],
+    [{ published: node.controlPort, protocol: 'http' }, /is the control port/],
+    [{ published: node.controlPort, address: node.addresses[0] }, /is the control port of node "edge-1"/],
+    [{ published: cluster.tunnelPort, protocol: 'udp' }, /carries the tunnels between nodes/],
+    [{ published: 99, address: '127.0.0.1' }, /no client reaches 127\.0\.0\.1/],
+  ] as const) {
+    const refusal = { status: 400, body: { error: { code: 'BAD_REQUEST', message: reason } } };
+    t.match(await api.call('POST', '/v1/services', { name: 'x', publishes: [publish] }), refusal);
+    t.match(await api.call('PATCH', '/v1/services/web', { publishAdd: [publish] }), refusal);
+  }
+  t.equal(agent.cluster.proposed.length, proposed, 'the cluster was not asked');
+  const fine = [{ published: node.controlPort, protocol: 'udp' }, { published: cluster.tunnelPort }];
+  t.match(await api.call('POST', '/v1/services', { name: 'fine', publishes: fine }), { status: 200 });
+});
