@@ -22,7 +22,9 @@ static __always_inline int is_own_source(struct __sk_buff *skb, const struct pac
 	if (packet->source == self_mesh_address)
 		return skb->ifindex == mesh_ifindex;
 	address = bpf_map_lookup_elem(&mesh_addresses, &packet->source);
-	return address && address->node == self_node && address->ifindex == skb->ifindex;
+	if (!address || address->node != self_node)
+		return 0;
+	return skb->ifindex == (address->ifindex ? address->ifindex : mesh_ifindex);
 }
 
 /* A reply counts as the endpoint's only if it comes out of the device behind which that endpoint is. */

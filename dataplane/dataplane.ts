@@ -19,6 +19,7 @@ import {
   meshDevicePeer,
   removeAttachedDevice,
   removeMeshDevice,
+  shareAddresses,
 } from './kernel/devices.ts';
 import { natPorts, type ProgramConstants, Programs } from './kernel/programs.ts';
 import { applySettings, restoreSettings, uplinkSettings } from './kernel/settings.ts';
@@ -145,6 +146,7 @@ export class Dataplane {
    */
   async apply(state: DesiredState): Promise<number> {
     await this.#attachments.reconcile(state.attachments.filter(({ node }) => node === state.self));
+    await shareAddresses(this.#socket, this.#options.self.meshAddress, state.sharedAddresses);
     this.#allocation ??= adoptedAllocation(this.#contents, state.services);
     const { contents, allocation } = compile(state, {
       facts: { uplinkIfindex: this.#uplinkIfindex, veths: this.#attachments.veths },

@@ -80,6 +80,7 @@ export function clusterOf(services: number, endpointsEach: number): DesiredState
     services: [...list, udpService, local],
     endpoints,
     attachments: [],
+    sharedAddresses: [],
   };
 }
 

@@ -83,7 +83,7 @@ struct next_hop {
 struct mesh_address {
 	/* Slot of the node that has it. */
 	__u32 node;
-	/* On that node: the host's end of the veth; 0 for the node's own mesh address. */
+	/* On that node: the host's end of the veth; 0 for an address of the node itself. */
 	__u32 ifindex;
 	__u8 mac[6];
 	__u8 reserved[2];

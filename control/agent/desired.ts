@@ -44,6 +44,10 @@ export function desiredState(store: StoreReader, selfId: string): DesiredState |
       .list('service')
       .map((service) => desiredService(service, endpoints.get(service.id), nodes)),
     endpoints: store.list('endpoint').flatMap((endpoint) => desiredEndpoint(endpoint, nodes, ready)),
+    sharedAddresses: store.list('service').flatMap((service) => {
+      const isRouted = service.publishes.some(({ protocol }) => protocol === 'http' || protocol === 'tls');
+      return isRouted && service.vip !== null ? [service.vip] : [];
+    }),
     attachments: store.list('attachment').flatMap((attachment) => {
       const node = nodes.get(attachment.nodeId);
       if (node === undefined) return [];

@@ -77,6 +77,28 @@ export async function ensureMeshDevice(
   return meshLink(socket, meshDevicePeer, await socket.request(links.get(meshDevice)));
 }
 
+/** Gives the node's mesh device `wanted` besides its own address, and takes other ones away. */
+export async function shareAddresses(
+  socket: NetlinkSocket,
+  own: string,
+  wanted: readonly string[],
+): Promise<void> {
+  const present = await socket.request(addresses.list({ link: meshDevice, family: 'inet' }));
+  const held = new Set(present.map(({ address }) => address));
+  for (const address of wanted) {
+    if (!held.has(address)) {
+      await socket.request(addresses.replace({ link: meshDevice, address: `${address}/32` }));
+    }
+  }
+  for (const address of held) {
+    if (address === own || wanted.includes(address)) continue;
+    await ignoring(
+      ['EADDRNOTAVAIL'],
+      socket.request(addresses.remove({ link: meshDevice, address: `${address}/32` })),
+    );
+  }
+}
+
 /** Takes the node off the mesh. */
 export async function removeMeshDevice(socket: NetlinkSocket): Promise<void> {
   await ignoring(['ENODEV'], socket.request(links.remove(meshDevicePeer)));

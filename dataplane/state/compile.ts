@@ -56,6 +56,10 @@ export function compile(
     if (entry !== undefined) contents.meshAddresses.set(parseIpv4(attachment.address), entry);
   }
 
+  for (const address of state.sharedAddresses) {
+    contents.meshAddresses.set(parseIpv4(address), ownAddress(state.self));
+  }
+
   const tables = new Map<string, Uint32Array>();
   for (const service of state.services) {
     if (service.publishes.length === 0) continue;
@@ -84,12 +88,12 @@ export function compile(
 
 function addNode(contents: MapContents, node: DesiredNode): void {
   contents.nodes.set(node.slot, { vtep: parseIpv4(node.vtep) });
-  contents.meshAddresses.set(parseIpv4(node.meshAddress), {
-    node: node.slot,
-    ifindex: 0,
-    mac: noMac,
-    reserved: new Uint8Array(2),
-  });
+  contents.meshAddresses.set(parseIpv4(node.meshAddress), ownAddress(node.slot));
+}
+
+/** An address of the node itself, not of a namespace. */
+function ownAddress(node: number): MeshAddressEntry {
+  return { node, ifindex: 0, mac: noMac, reserved: new Uint8Array(2) };
 }
 
 /** Only what its own node needs is filled in elsewhere too: other nodes read nothing but the endpoint's node. */
@@ -116,10 +120,9 @@ function attachmentEntry(
   self: number,
   facts: LocalFacts,
 ): MeshAddressEntry | undefined {
-  const reserved = new Uint8Array(2);
-  if (node !== self) return { node, ifindex: 0, mac: noMac, reserved };
+  if (node !== self) return ownAddress(node);
   const veth = facts.veths.get(address);
-  return veth && { node, ifindex: veth.ifindex, mac: veth.mac, reserved };
+  return veth && { ...ownAddress(node), ifindex: veth.ifindex, mac: veth.mac };
 }
 
 /** The keys that lead to a publish on this node: the VIP, and the address asked for or all of the uplink's. */

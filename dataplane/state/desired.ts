@@ -59,6 +59,8 @@ export type DesiredState = {
   readonly services: readonly DesiredService[];
   readonly endpoints: readonly DesiredEndpoint[];
   readonly attachments: readonly DesiredAttachment[];
+  /** Addresses that every node's own sockets answer on: VIPs of services behind the L7 front end. */
+  readonly sharedAddresses: readonly string[];
 };
 
 /** What only this node knows: the devices that its maps name. */

@@ -135,6 +135,7 @@ export function clusterState(without: readonly number[] = [], instead: readonly 
       owners: entry.owners.flatMap((slot) => (gone(slot) ? instead : [slot])),
     })),
     endpoints: endpointList.filter(({ slot }) => !gone(slot)),
+    sharedAddresses: [],
     attachments: [
       { id: 'att-namespace', address: hosts.namespace, node: 1, netns: '/run/netns/unused' },
       { id: 'att-other', address: hosts.otherNamespace, node: 1, netns: '/run/netns/unused' },

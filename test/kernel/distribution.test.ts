@@ -42,6 +42,7 @@ function stateOf(slots: readonly number[]): DesiredState {
       node: 1,
     })),
     attachments: [],
+    sharedAddresses: [],
   };
 }
 

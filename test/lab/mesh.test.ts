@@ -201,6 +201,12 @@ t.test('a namespace is attached, resolves and reaches services, serves one, and 
   const direct = await curl(other, `http://${attached.address}:9000/`);
   t.equal(endpointOf(direct.body), 'app', 'namespaces on two nodes reach each other');
 
+  const [site = ''] = await dig(other, 'coral');
+  const routed = await curl(other, '-H', 'Host: coral.example', `http://${site}/`);
+  t.equal(endpointOf(routed.body), 'two', 'a namespace reaches a site by the name of its service');
+  const fromNode = await curl(edge.node(3), '-H', 'Host: coral.example', `http://${site}/`);
+  t.equal(endpointOf(fromNode.body), 'two', 'and so does a node');
+
   const again = await first.tryCli('attach', '--netns', app.netnsPath);
   t.equal(again.code, 1);
   t.match(again.stderr, /attached already/);

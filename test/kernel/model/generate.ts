@@ -84,7 +84,7 @@ export function randomState(random: Random): DesiredState {
     node: index + 1,
     netns: '/run/netns/unused',
   }));
-  return { self: 1, nodes, services, endpoints, attachments };
+  return { self: 1, nodes, services, endpoints, attachments, sharedAddresses: [] };
 }
 
 /** A frame for a state; one in three is damaged in some way. */

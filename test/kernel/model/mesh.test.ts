@@ -61,6 +61,7 @@ function stateOf({ owners, generations }: Owners): Omit<DesiredState, 'self'> {
         return { ...common, address: hosts.plain, port: 9000 + slot, kind: 'nat' as const };
       return { ...common, address: '127.0.0.1', port: 9000 + slot, kind: 'host' as const };
     }),
+    sharedAddresses: [],
     attachments: [{ id: 'a', address: hosts.namespace, node: 1, netns: '/run/netns/unused' }],
   };
 }

@@ -41,6 +41,7 @@ const state: DesiredState = {
     { slot: 14, address: '203.0.113.9', port: 8080, kind: 'nat', node: 1 },
     { slot: 15, address: '203.0.113.10', port: 8080, kind: 'nat', node: 2 },
   ],
+  sharedAddresses: ['10.248.9.9'],
   attachments: [
     { id: 'a', address: '10.249.0.5', node: 1, netns: '/run/netns/a' },
     { id: 'b', address: '10.249.0.6', node: 2, netns: '/run/netns/b' },
@@ -118,6 +119,7 @@ t.test('devices and addresses are those of this node only', async (t) => {
       [parseIpv4('10.250.0.2'), 2, 0],
       [parseIpv4('10.249.0.5'), 1, 17],
       [parseIpv4('10.249.0.6'), 2, 0],
+      [parseIpv4('10.248.9.9'), 1, 0],
     ],
     'an attachment of this node without a veth is left out',
   );

@@ -120,7 +120,7 @@ function randomState(random: Random): DesiredState {
   const attachments = random.chance(0.5)
     ? [{ id: 'x', address: `10.249.0.${random.between(1, 3)}`, node: 2, netns: '/run/netns/x' }]
     : [];
-  return { self: 1, nodes, services, endpoints, attachments };
+  return { self: 1, nodes, services, endpoints, attachments, sharedAddresses: [] };
 }
 
 function build(state: DesiredState, allocation: Allocation) {
