@@ -14,6 +14,8 @@ cd "$(dirname "$0")/../.."
 profile=${1:-build}
 node_major_wanted=24
 node_package=node@26
+# npm waits five minutes for an answer that got lost before it asks again.
+npm_patience='--fetch-timeout=30000 --fetch-retries=5'
 
 say() { printf 'shoal: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -127,7 +129,8 @@ if [ "$(node_major || true)" -lt "$node_major_wanted" ] 2>/dev/null; then
   say "Node $(node --version) is too old: fetching $node_package into .toolchain"
   mkdir -p .toolchain
   [ -f .toolchain/package.json ] || echo '{ "private": true }' >.toolchain/package.json
-  npm install --prefix .toolchain --no-audit --no-fund --loglevel=error "$node_package" >&2 ||
+  # shellcheck disable=SC2086 # words on purpose
+  npm install --prefix .toolchain --no-audit --no-fund --loglevel=error $npm_patience "$node_package" >&2 ||
     die "could not fetch $node_package from the npm registry: install Node $node_major_wanted or later, or see to the network"
   hash -r 2>/dev/null || true
 fi
@@ -142,7 +145,7 @@ if [ ! -e "$installed" ] || [ package-lock.json -nt "$installed" ]; then
   say 'installing npm packages, the versions of package-lock.json (npm install)'
   # Not `npm ci`: it refuses a lock file that was written where the registry did not offer the optional packages of
   # other platforms, which nothing here needs. `npm install` keeps to the locked versions all the same.
-  npm install --no-save --no-audit --no-fund --loglevel=error >&2 ||
+  npm install --no-save --no-audit --no-fund --loglevel=error $npm_patience >&2 ||
     die 'npm install failed (see above; is there a network?)'
   touch "$installed"
 fi
