@@ -249,7 +249,7 @@ export function isReplyTo(message: Buffer, id: number, question: Buffer): boolea
 }
 
 /** A question with the ASCII letters of its name in lower case; type and class stay as they are. */
-function lowerCase(question: Buffer): Buffer {
+export function lowerCase(question: Buffer): Buffer {
   const name_bytes = question.length - 4;
   return Buffer.from(
     question.map((octet, index) =>

@@ -9,7 +9,7 @@ import net from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { answer, defaultTtl_s } from './answer.ts';
 import { DnsCounters } from './counters.ts';
-import { defaultForwarderOptions, Forwarder, type ForwarderOptions } from './forwarder.ts';
+import { defaultForwarderOptions, Forwarder, type ForwarderOptions, type Share } from './forwarder.ts';
 import { type ListenAddress, leadsBack } from './loops.ts';
 import {
   bareReply,
@@ -182,8 +182,9 @@ export class DnsServer implements AsyncDisposable {
 
   async #listenOnce(options: ListenOptions): Promise<DnsListener> {
     const connections = new Set<net.Socket>();
-    const udp = this.#createUdp(net.isIPv6(options.address) ? 'udp6' : 'udp4');
-    const tcp = this.#createTcp(connections);
+    const share: Share = { inFlight: 0 };
+    const udp = this.#createUdp(net.isIPv6(options.address) ? 'udp6' : 'udp4', share);
+    const tcp = this.#createTcp(connections, share);
     const closeBoth = () => {
       udp.close();
       tcp.close();
@@ -215,10 +216,10 @@ export class DnsServer implements AsyncDisposable {
     return listener;
   }
 
-  #createUdp(type: dgram.SocketType): dgram.Socket {
+  #createUdp(type: dgram.SocketType, share: Share): dgram.Socket {
     const socket = dgram.createSocket({ type });
     socket.on('message', (bytes, peer) => {
-      void this.#respond(bytes, false).then((reply) => {
+      void this.#respond(bytes, false, share).then((reply) => {
         if (reply !== undefined) this.#sendUdp(socket, reply, peer);
       });
     });
@@ -241,7 +242,7 @@ export class DnsServer implements AsyncDisposable {
     }
   }
 
-  #createTcp(connections: Set<net.Socket>): net.Server {
+  #createTcp(connections: Set<net.Socket>, share: Share): net.Server {
     const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       if (this.#connections >= this.#maxConnections || connections.size >= this.#maxConnectionsPerListener) {
         this.counters.count('tcpRefusedLimit');
@@ -256,14 +257,19 @@ export class DnsServer implements AsyncDisposable {
         connections.delete(socket);
         this.#connections -= 1;
       });
-      serveTcpConnection(socket, (message) => this.#respond(message, true), this.counters, this.#tcpOptions);
+      serveTcpConnection(
+        socket,
+        (message) => this.#respond(message, true, share),
+        this.counters,
+        this.#tcpOptions,
+      );
     });
     server.on('error', () => this.counters.count('socketErrors'));
     return server;
   }
 
   /** The reply to whatever bytes came, or undefined to stay silent. Never rejects. */
-  async #respond(bytes: Buffer, byTcp: boolean): Promise<Buffer | undefined> {
+  async #respond(bytes: Buffer, byTcp: boolean, share: Share): Promise<Buffer | undefined> {
     this.counters.count(byTcp ? 'queriesTcp' : 'queriesUdp');
     const query = readQuery(bytes);
     if (query.kind !== 'query') {
@@ -271,14 +277,14 @@ export class DnsServer implements AsyncDisposable {
       return query.kind === 'reply' ? query.bytes : undefined;
     }
     try {
-      return await this.#respondToQuery(query, byTcp);
+      return await this.#respondToQuery(query, byTcp, share);
     } catch {
       this.counters.count('failedInternal');
       return bareReply(bytes, rcode.serverFailure, query.question);
     }
   }
 
-  async #respondToQuery(query: Query, byTcp: boolean): Promise<Buffer> {
+  async #respondToQuery(query: Query, byTcp: boolean, share: Share): Promise<Buffer> {
     const limit_bytes = byTcp ? maxMessage_bytes : query.udpLimit_bytes;
     const result = answer(query.packet, this.view, {
       ttl_s: this.#ttl_s,
@@ -291,7 +297,7 @@ export class DnsServer implements AsyncDisposable {
       if (reply.truncated) this.counters.count('truncated');
       return reply.bytes;
     }
-    const reply = await this.#forwarder.resolve(query, byTcp);
+    const reply = await this.#forwarder.resolve(query, byTcp, share);
     if (reply.length <= limit_bytes) return reply;
     this.counters.count('truncated');
     return cutReply(reply, query.question);

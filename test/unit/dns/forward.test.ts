@@ -1,12 +1,16 @@
 import t from 'tap';
+import { defaultCacheOptions } from '../../../control/dns/cache.ts';
 import { frame } from '../../../control/dns/framing.ts';
 import { DnsServer, type DnsServerOptions } from '../../../control/dns/server.ts';
 import { askUdp, dig, openTcp } from './client.ts';
 import { opt, query, readReply } from './codec.ts';
 import { reply, startUpstream } from './upstream.ts';
 
+const uncached = { ...defaultCacheOptions, maxEntries: 0 };
+
 async function start(upstreams: { address: string; port: number }[], options: DnsServerOptions = {}) {
-  const server = new DnsServer({ ...options, forwarder: { timeout_ms: 2_000, ...options.forwarder } });
+  const forwarder = { timeout_ms: 2_000, cache: uncached, ...options.forwarder };
+  const server = new DnsServer({ ...options, forwarder });
   const { port } = await server.listen({ address: '127.0.0.1', port: 0 });
   server.setUpstreams(upstreams);
   return { server, port, [Symbol.asyncDispose]: () => server.close() };
@@ -39,7 +43,7 @@ t.test('ids and source ports are random', async (t) => {
   await using upstream = await startUpstream((q) => [reply(q)]);
   await using running = await start([upstream]);
   await Promise.all(
-    Array.from({ length: 60 }, (_, id) => askUdp(running.port, query('example.com', 'A', [], id))),
+    Array.from({ length: 60 }, (_, id) => askUdp(running.port, query(`${id}.example.com`, 'A', [], id))),
   );
   const ids = upstream.seen.map((entry) => entry.id);
   t.ok(new Set(ids).size > 50, 'ids differ');
@@ -140,6 +144,57 @@ t.test('queries in flight are bounded', async (t) => {
   t.equal(counts.failedForwardLimit + counts.failedUpstream, 20);
   t.ok(counts.failedForwardLimit > 0, 'some found no place');
   t.ok(silent.seen.length < 20);
+});
+
+t.test('no listener can take all places', async (t) => {
+  await using silent = await startUpstream(() => []);
+  await using running = await start([silent], { forwarder: { maxInFlight: 8, timeout_ms: 1_500 } });
+  const second = await running.server.listen({ address: '127.0.0.1', port: 0 });
+  const ask = (port: number, count: number, zone: string) =>
+    Promise.all(Array.from({ length: count }, (_, id) => askUdp(port, query(`${id}.${zone}`, 'A', [], id))));
+  const greedy = ask(running.port, 20, 'greedy.com');
+  const { counters } = running.server;
+  while (counters.get('failedForwardLimit') < 16) await new Promise((resolve) => setImmediate(resolve));
+  t.equal(counters.get('forwarded'), 4, 'one alone gets half');
+  const modest = ask(second.port, 2, 'modest.com');
+  await Promise.all([greedy, modest]);
+  t.equal(counters.get('forwarded'), 6, 'and the next some of the rest');
+  t.equal(counters.get('failedForwardLimit'), 16);
+  const again = ask(running.port, 4, 'later.com');
+  await again;
+  t.equal(counters.get('forwarded'), 10, 'places are given back');
+});
+
+t.test('equal questions at the same time are asked once', async (t) => {
+  await using upstream = await startUpstream(() => []);
+  await using late = await startUpstream((q) => [reply(q)]);
+  await using running = await start([upstream, late], { forwarder: { timeout_ms: 300 } });
+  const names = ['example.com', 'EXAMPLE.com', 'eXample.com', 'other.com'];
+  const replies = await Promise.all(
+    names.map((name, id) => askUdp(running.port, query(name, 'A', [], 700 + id))),
+  );
+  replies.forEach((bytes, index) => {
+    t.match(readReply(bytes), { id: 700 + index, addresses: ['192.0.2.0'] });
+    t.equal(readReply(bytes).packet.questions?.[0]?.name, names[index]);
+  });
+  t.match(running.server.counters.snapshot(), { forwarded: 2, coalesced: 2 });
+  t.equal(late.seen.length, 2);
+});
+
+t.test('answers are kept, and forgotten with the servers they came from', async (t) => {
+  await using first = await startUpstream((q) => [reply(q, 1)]);
+  await using second = await startUpstream((q) => [reply(q, 2)]);
+  await using running = await start([first], { forwarder: { cache: defaultCacheOptions } });
+  const ask = async (name: string) => readReply(await askUdp(running.port, query(name, 'A', [], 99)));
+  t.equal((await ask('example.com')).addresses.length, 1);
+  t.match(await ask('Example.COM'), { id: 99, packet: { questions: [{ name: 'Example.COM' }] } });
+  t.equal(first.seen.length, 1);
+  t.match(running.server.counters.snapshot(), { forwarded: 1, cacheHits: 1 });
+  running.server.setUpstreams([{ ...first }]);
+  await ask('example.com');
+  t.equal(first.seen.length, 1, 'the same servers again');
+  running.server.setUpstreams([second]);
+  t.equal((await ask('example.com')).addresses.length, 2);
 });
 
 t.test('upstreams that lead back are refused', async (t) => {
