@@ -219,7 +219,7 @@ t.test('ports of the cluster itself, and those that nobody reaches, are refused'
   for (const [publish, reason] of [
     [{ published: node.controlPort }, /is the control port of node "edge-\d"/],
     [{ published: node.controlPort, protocol: 'http' }, /is the control port/],
-    [{ published: node.controlPort, address: node.addresses[0] }, /is the control port of node "edge-1"/],
+    [{ published: node.controlPort, address: node.addresses[0] }, /is the control port of node "edge-\d"/],
     [{ published: cluster.tunnelPort, protocol: 'udp' }, /carries the tunnels between nodes/],
     [{ published: 99, address: '127.0.0.1' }, /no client reaches 127\.0\.0\.1/],
   ] as const) {
