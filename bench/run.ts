@@ -8,10 +8,11 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { formatReport } from './report.ts';
 import { connections } from './suites/connections.ts';
+import { dns } from './suites/dns.ts';
 import { packet } from './suites/packet.ts';
 import type { Suite, SuiteOptions } from './suites/suite.ts';
 
-const suites: readonly Suite[] = [connections, packet];
+const suites: readonly Suite[] = [connections, packet, dns];
 const usual = { repetitions: 5, duration_s: 3 } as const;
 const quick = { repetitions: 1, duration_s: 1 } as const;
 const repetitionLimit = 1_000;
@@ -26,7 +27,8 @@ Suites: ${suites.map(({ name }) => name).join(', ')} (${connections.name} unless
   --json FILE        write the results to FILE as well
   --quick            one short repetition, to see that it works; no figures to quote
   --only NAME,...    these contestants only: ${connections.contestants.join(', ')};
-                     or cases of packet: ${packet.contestants.join(', ')}
+                     or cases of packet: ${packet.contestants.join(', ')};
+                     or of dns: ${dns.contestants.join(', ')}
   --repetitions N    of every contestant (${usual.repetitions})
   --duration S       seconds of every measure (${usual.duration_s})
   --help             this text

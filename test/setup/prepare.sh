@@ -57,6 +57,8 @@ want_peers() {
   need_command haproxy haproxy
   need_command wrk wrk
   need_command iperf3 iperf3
+  need_command dnsperf dnsperf
+  need_command dnsmasq dnsmasq-base
 }
 
 apt_install() { # package...
