@@ -72,6 +72,20 @@ export function checkPorts(tables: Tables, service: Service): void {
   }
 }
 
+/** Refuses a node whose control port a service has taken on its addresses: nobody could reach its agent. */
+export function checkControlPort(
+  tables: Tables,
+  node: { controlPort: number; addresses: readonly string[] },
+): void {
+  for (const address of [null, ...node.addresses]) {
+    const key = claim(address, { published: node.controlPort, protocol: 'tcp' });
+    for (const id of tables.claimants(key)) {
+      const service = tables.get('service', id);
+      if (service !== undefined) throw shoalError('PORT_IN_USE', portInUse(key, service));
+    }
+  }
+}
+
 function checkSharing(key: string, service: Service, other: Service): void {
   const mine = protocolOfClaim(service, key);
   const theirs = protocolOfClaim(other, key);

@@ -3,6 +3,7 @@ import { shoalError } from '../../errors.ts';
 import { meshPoolBase, networkSubnet, nodeMeshAddress } from '../addresses.ts';
 import type { CommandOf, NewNode } from '../commands.ts';
 import { limits, type Node } from '../objects.ts';
+import { checkControlPort } from '../ports.ts';
 import { type Context, checkNew, clusterOf } from './handler.ts';
 
 /** Name of the overlay network that exists from the beginning. */
@@ -59,6 +60,7 @@ function addNode(context: Context, node: NewNode): Node {
       throw shoalError('NAME_IN_USE', { kind: `service "${service.name}" with VIP`, name: address });
     }
   }
+  checkControlPort(tables, node);
   const slot = tables.takeNodeSlot();
   if (slot === null) throw shoalError('LIMIT_REACHED', { what: 'nodes', limit: limits.nodes });
   return tables.put('node', {

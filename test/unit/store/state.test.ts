@@ -183,6 +183,15 @@ t.test('nodes are told apart by name, id, address and Raft id', async (t) => {
   t.equal(join({}), 'ok');
 });
 
+t.test('a node whose control port is published on its addresses cannot join', async (t) => {
+  const { apply } = initialised();
+  apply(createCommand('a', { publishes: [publish(5_000)] }));
+  const join = (controlPort: number) =>
+    codeOf(apply({ type: 'node.join', node: { ...newNode(2), controlPort } }));
+  t.equal(join(5_000), 'PORT_IN_USE');
+  t.equal(join(5_001), 'ok');
+});
+
 t.test('attachments get addresses of their network and become endpoints', async (t) => {
   const { state, apply } = initialised();
   apply(createCommand('a', { publishes: [publish(80, { target: 8_080 })] }));
