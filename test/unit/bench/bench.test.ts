@@ -81,7 +81,7 @@ t.test('the table names what is missing and what failed', async (t) => {
 
 t.test('wrong usage is told in one line', async (t) => {
   const wrong: [args: string[], said: RegExp][] = [
-    [['nothing'], /^bench: no suite 'nothing'; suites: connections$/],
+    [['nothing'], /^bench: no suite 'nothing'; suites: connections, /],
     [
       ['--only', 'direct,abacus'],
       /^bench: --only: no contestant 'abacus'; there are: direct, shoal, nftables, haproxy$/,
