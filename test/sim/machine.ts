@@ -1,6 +1,7 @@
 /** A replicated state machine whose whole history is in a hash: two that agree have applied the same. */
 
 import type { ConfState, Snapshot } from '../../control/raft/core/types.ts';
+import { Violation } from './violation.ts';
 
 /** FNV-1a over the bytes, going on from `hash`. */
 export function hashOf(bytes: Uint8Array, hash = 0x811c9dc5): number {
@@ -25,7 +26,8 @@ export class Machine {
 
   /** Applies one entry's data. */
   apply(index: number, data: Uint8Array): void {
-    if (index !== this.applied + 1) throw new Error(`applied ${index} after ${this.applied}`);
+    if (index !== this.applied + 1)
+      throw new Violation('order of applying', `${index} after ${this.applied}`);
     this.applied = index;
     this.hash = hashOf(data, this.hash);
   }

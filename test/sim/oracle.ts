@@ -6,11 +6,7 @@
 import type { RawNode } from '../../control/raft/core/rawnode.ts';
 import type { ConfState, Entry } from '../../control/raft/core/types.ts';
 import { hashOf, type Machine } from './machine.ts';
-
-/** A guarantee was broken. */
-export class Violation extends Error {
-  override readonly name = 'Violation';
-}
+import { Violation } from './violation.ts';
 
 interface SeenEntry {
   readonly hash: number;
@@ -65,7 +61,7 @@ export class Oracle {
     const known = this.#leaders.get(term);
     if (known === id) return;
     if (known !== undefined)
-      throw new Violation(`election safety: ${known} and ${id} both lead term ${term}`);
+      throw new Violation('election safety', `${known} and ${id} both lead term ${term}`);
     this.#leaders.set(term, id);
     this.elections += 1;
     for (const [index, committed] of this.#committedTerms.entries()) {
@@ -73,7 +69,8 @@ export class Oracle {
       const own = node.termOf(index);
       if (own === committed || (own === undefined && index < this.#firstKnown(node))) continue;
       throw new Violation(
-        `leader completeness: leader ${id} of term ${term} has term ${own} at committed index ${index}, not ${committed}`,
+        'leader completeness',
+        `leader ${id} of term ${term} has term ${own} at committed index ${index}, not ${committed}`,
       );
     }
   }
@@ -94,7 +91,8 @@ export class Oracle {
   /** Commit indexes never fall, and all nodes commit the same entries. */
   #checkCommit(id: number, node: RawNode, commit: number): void {
     const before = this.#commits.get(id) ?? 0;
-    if (commit < before) throw new Violation(`commit index of ${id} fell from ${before} to ${commit}`);
+    if (commit < before)
+      throw new Violation('commit index', `that of ${id} fell from ${before} to ${commit}`);
     this.#commits.set(id, commit);
     for (let index = Math.max(1, before + 1); index <= commit; index += 1) {
       const term = node.termOf(index);
@@ -103,7 +101,8 @@ export class Oracle {
       if (known === undefined) this.#committedTerms[index] = term;
       else if (known !== term) {
         throw new Violation(
-          `state machine safety: ${id} committed ${term}/${index}, others ${known}/${index}`,
+          'state machine safety',
+          `${id} committed ${term}/${index}, others ${known}/${index}`,
         );
       }
     }
@@ -120,11 +119,13 @@ export class Oracle {
         this.#entries.set(key, { hash, previousTerm });
         continue;
       }
-      if (known.hash !== hash) throw new Violation(`log matching: ${id} has another entry ${term}/${index}`);
+      if (known.hash !== hash)
+        throw new Violation('log matching', `${id} has another entry ${term}/${index}`);
       const bothKnown = previousTerm !== undefined && known.previousTerm !== undefined;
       if (bothKnown && known.previousTerm !== previousTerm) {
         throw new Violation(
-          `log matching: before ${term}/${index} node ${id} has term ${previousTerm}, others ${known.previousTerm}`,
+          'log matching',
+          `before ${term}/${index} node ${id} has term ${previousTerm}, others ${known.previousTerm}`,
         );
       }
     }
@@ -139,7 +140,8 @@ export class Oracle {
       this.#states.set(applied, { hash, confState });
     } else if (known.hash !== hash || known.confState !== confState) {
       throw new Violation(
-        `state machine safety: ${id} differs at ${applied}: ${confState}, others ${known.confState}`,
+        'state machine safety',
+        `${id} differs at ${applied}: ${confState}, others ${known.confState}`,
       );
     }
     if (applied > this.#newestIndex && confState !== JSON.stringify(this.#newest)) {
@@ -151,6 +153,9 @@ export class Oracle {
   /** Linearizability: a read sees all writes that were acknowledged before it was asked for. */
   answeredRead(id: number, index: number, required: number): void {
     if (index < required)
-      throw new Violation(`a read at ${id} got index ${index}, but ${required} was acknowledged`);
+      throw new Violation(
+        'linearizable reads',
+        `a read at ${id} got index ${index}, but ${required} was acknowledged`,
+      );
   }
 }

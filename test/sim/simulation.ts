@@ -2,6 +2,7 @@
 
 import { decodeMessage, encodeMessage } from '../../control/raft/core/codec.ts';
 import { describeMessage } from '../../control/raft/core/describe.ts';
+import { RaftError } from '../../control/raft/core/errors.ts';
 import type { RawNode } from '../../control/raft/core/rawnode.ts';
 import { EMPTY_CONF_STATE } from '../../control/raft/core/states.ts';
 import {
@@ -15,9 +16,10 @@ import { Chaos } from './chaos.ts';
 import { EventHeap } from './heap.ts';
 import { GOOD_NETWORK, Network } from './network.ts';
 import { PowerLoss, SimNode, type World } from './node.ts';
-import { Oracle, Violation } from './oracle.ts';
+import { Oracle } from './oracle.ts';
 import { Random } from './random.ts';
 import { randomSettings, type Settings } from './settings.ts';
+import { Violation } from './violation.ts';
 
 /** Events that are kept to be shown with a failure. */
 const KEPT_EVENTS = 60;
@@ -60,12 +62,22 @@ export interface Outcome {
 /** A simulation that found something, with what led to it. */
 export class SimulationFailure extends Error {
   override readonly name = 'SimulationFailure';
+  /** The guarantee that was broken, by its short name; null for an error that is none, such as a TypeError. */
+  readonly invariant: string | null;
 
   constructor(seed: number, events: readonly string[], cause: unknown) {
     const what =
       cause instanceof Violation ? cause.message : cause instanceof Error ? cause.stack : String(cause);
     super(`seed ${seed}: ${what}\nlast events:\n${events.map((event) => `  ${event}`).join('\n')}`);
+    this.invariant = invariantOf(cause);
   }
+}
+
+/** The core and the storage of the nodes have assertions of their own. */
+function invariantOf(cause: unknown): string | null {
+  if (cause instanceof Violation) return cause.invariant;
+  if (!(cause instanceof RaftError)) return null;
+  return cause.code === 'INVARIANT' ? 'assertion of the core' : `refused with ${cause.code}`;
 }
 
 /** Runs a cluster through `steps` events of chaos, then heals it. Throws SimulationFailure. */
@@ -296,7 +308,7 @@ export class Simulation {
     const number = new DataView(context.buffer, context.byteOffset, 4).getUint32(0);
     const required = this.#pendingReads.get(number);
     if (required === undefined)
-      throw new Violation(`${node.id} answers read ${number}, which nobody asked for`);
+      throw new Violation('answers to reads', `${node.id} answers read ${number}, which nobody asked for`);
     this.#reads += 1;
     this.oracle.answeredRead(node.id, index, required);
   }
@@ -310,7 +322,8 @@ export class Simulation {
     if (entry.data.length === 0) return;
     const number = new DataView(entry.data.buffer, entry.data.byteOffset, 4).getUint32(0);
     const write = this.#writes.get(number);
-    if (write === undefined) throw new Violation(`${node.id} applies write ${number}, which nobody made`);
+    if (write === undefined)
+      throw new Violation('applied writes', `${node.id} applies write ${number}, which nobody made`);
     if (write.id !== node.id || write.incarnation !== node.incarnation) return;
     this.#acknowledgedWrites += 1;
     this.oracle.acknowledged = Math.max(this.oracle.acknowledged, entry.index);
@@ -346,7 +359,8 @@ export class Simulation {
       return;
     }
     throw new Violation(
-      `the healed cluster did not agree within ${MAX_HEALING_EVENTS} events: ${this.#summary()}`,
+      'agreement after healing',
+      `the cluster did not agree within ${MAX_HEALING_EVENTS} events: ${this.#summary()}`,
     );
   }
 
