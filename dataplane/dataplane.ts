@@ -4,8 +4,6 @@
  * Closing it leaves everything forwarding; only `remove` takes it away.
  */
 import { createHash } from 'node:crypto';
-import fs from 'node:fs';
-import path from 'node:path';
 import type { XdpMode } from 'bpf-ts';
 import { type Link, links, NetlinkSocket } from 'netlink-ts';
 import { type MeshRanges, meshRanges } from './addresses.ts';
@@ -21,6 +19,7 @@ import {
   removeMeshDevice,
   shareAddresses,
 } from './kernel/devices.ts';
+import { settingsFile } from './kernel/leftovers.ts';
 import { natPorts, type ProgramConstants, Programs } from './kernel/programs.ts';
 import { applySettings, restoreSettings, uplinkSettings } from './kernel/settings.ts';
 import { type DropCounter, readDrops } from './observe/drops.ts';
@@ -112,10 +111,10 @@ export class Dataplane {
     }
     const isNew = !Programs.exist(options.pinDir);
     if (isNew) {
-      cleanup.defer(() => restoreSettings(settingsFile(options)));
+      cleanup.defer(() => restoreSettings(settingsFile(options.dataDir)));
       cleanup.defer(() => removeMeshDevice(socket));
     }
-    applySettings(settingsFile(options), uplinkSettings(options.uplink, natPorts));
+    applySettings(settingsFile(options.dataDir), uplinkSettings(options.uplink, natPorts));
     const mesh = await ensureMeshDevice(socket, options.self.meshAddress, ranges);
     const programs = Programs.open({
       pinDir: options.pinDir,
@@ -201,7 +200,7 @@ export class Dataplane {
     for (const device of devices)
       if (device !== meshDevicePeer) await removeAttachedDevice(this.#socket, device);
     await removeMeshDevice(this.#socket);
-    restoreSettings(settingsFile(this.#options));
+    restoreSettings(settingsFile(this.#options.dataDir));
     this.#socket.close();
   }
 }
@@ -226,11 +225,6 @@ function constantsOf(
     endpointRange: ranges.endpoints,
     hashSeed: hashSeed(options.cluster.id),
   };
-}
-
-function settingsFile(options: DataplaneOptions): string {
-  fs.mkdirSync(options.dataDir, { recursive: true });
-  return path.join(options.dataDir, 'kernel-settings.json');
 }
 
 /** The same on all nodes, and not to be guessed without the cluster's id. */

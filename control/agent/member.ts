@@ -7,6 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { Dataplane } from '../../dataplane/dataplane.ts';
+import { removeLeftovers } from '../../dataplane/kernel/leftovers.ts';
 import type { ClusterFacade } from '../cluster/types.ts';
 import { HealthChecker } from '../health/checker.ts';
 import { planChecks } from '../health/plan.ts';
@@ -15,7 +16,6 @@ import { AppliedVersion } from './applied-version.ts';
 import type { AgentConfig } from './config.ts';
 import { desiredState } from './desired.ts';
 import { FrontEnd } from './front-end.ts';
-import { removeLeftovers } from './leftovers.ts';
 import { Resolvers } from './resolvers.ts';
 
 /** Pause after a change that could not be applied, before it is tried again. */
@@ -43,6 +43,8 @@ export class Member {
   #problem = 'the data plane has not been set up yet';
   #appliedVersion = 0;
   readonly #remembered: AppliedVersion;
+  /** What `#warnOfFailures` told last. */
+  #warned: ReadonlySet<string> = new Set();
   readonly #waiters = new Set<() => void>();
   readonly #first = Promise.withResolvers<void>();
   readonly #running: Promise<void>;
@@ -133,7 +135,8 @@ export class Member {
       this.#dataplane?.close();
       return;
     }
-    if (this.#dataplane === undefined) await removeLeftovers(this.#options.config);
+    const { bpfDir, dataDir } = this.#options.config;
+    if (this.#dataplane === undefined) await removeLeftovers(bpfDir, dataDir);
     else await this.#dataplane.remove();
     this.#remembered.forget();
   }
@@ -192,10 +195,21 @@ export class Member {
     );
     this.#markApplied(version);
     log.debug({ version, changes }, 'state applied');
-    for (const { attachment, reason } of this.#dataplane.attachmentFailures) {
-      log.warn({ netns: attachment.netns }, `namespace ${attachment.netns} could not be attached: ${reason}`);
-    }
+    this.#warnOfFailures(this.#dataplane);
     this.#reportAddresses(self);
+  }
+
+  /** Each failure is told once, not with every change of the store. */
+  #warnOfFailures(dataplane: Dataplane): void {
+    const failures = new Map(
+      dataplane.attachmentFailures.map(({ attachment, reason }) => [
+        `namespace ${attachment.netns} could not be attached: ${reason}`,
+        attachment.netns,
+      ]),
+    );
+    for (const [text, netns] of failures)
+      if (!this.#warned.has(text)) this.#options.log.warn({ netns }, text);
+    this.#warned = new Set(failures.keys());
   }
 
   #markApplied(version: number): void {

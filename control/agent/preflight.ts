@@ -9,8 +9,8 @@ import { networkInterfaces } from 'node:os';
 import path from 'node:path';
 import { isBpffs, requireKernel } from 'bpf-ts';
 import { meshDevice } from '../../dataplane/kernel/devices.ts';
+import { settingsFile } from '../../dataplane/kernel/leftovers.ts';
 import type { AgentConfig } from './config.ts';
-import { settingsFile } from './leftovers.ts';
 import { dnsPort } from './resolvers.ts';
 
 /** Oldest kernel that the data plane runs on. */

@@ -3,6 +3,7 @@
  * stays changed on the machine after `shoal leave`.
  */
 import fs from 'node:fs';
+import path from 'node:path';
 import { sysctl } from 'netlink-ts';
 
 /** Settings by key (`net/ipv4/...`). */
@@ -35,6 +36,7 @@ function reserve(ports: { first: number; count: number }): string {
 export function applySettings(file: string, settings: Settings): void {
   const former = readFormer(file);
   for (const key of Object.keys(settings)) former[key] ??= sysctl.get(key).trim();
+  fs.mkdirSync(path.dirname(file), { recursive: true });
   const draft = `${file}.new`;
   fs.writeFileSync(draft, `${JSON.stringify(former, null, 2)}\n`, { mode: 0o600 });
   fs.renameSync(draft, file);

@@ -2,9 +2,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { NetlinkSocket } from 'netlink-ts';
-import { removeAttachedDevice, removeMeshDevice } from '../../dataplane/kernel/devices.ts';
-import { restoreSettings } from '../../dataplane/kernel/settings.ts';
-import type { AgentConfig } from './config.ts';
+import { removeAttachedDevice, removeMeshDevice } from './devices.ts';
+import { restoreSettings } from './settings.ts';
 
 /** Pins of the links on attached namespaces' devices begin so. */
 const attachedLinkPrefix = 'mesh_ingress-shl';
@@ -14,17 +13,14 @@ export function settingsFile(dataDir: string): string {
   return path.join(dataDir, 'kernel-settings.json');
 }
 
-/** Pins, devices and settings, as far as an agent with this configuration has made them. */
-export async function removeLeftovers({
-  bpfDir,
-  dataDir,
-}: Pick<AgentConfig, 'bpfDir' | 'dataDir'>): Promise<void> {
+/** Removes pins, devices and settings, as far as a data plane with these directories has made them. */
+export async function removeLeftovers(pinDir: string, dataDir: string): Promise<void> {
   if (!fs.existsSync(settingsFile(dataDir))) return;
   using socket = NetlinkSocket.open();
-  const linksDir = path.join(bpfDir, 'links');
+  const linksDir = path.join(pinDir, 'links');
   const pins = fs.existsSync(linksDir) ? fs.readdirSync(linksDir) : [];
   // A link that nothing holds any more is detached by the kernel.
-  fs.rmSync(bpfDir, { recursive: true, force: true });
+  fs.rmSync(pinDir, { recursive: true, force: true });
   for (const pin of pins.filter((name) => name.startsWith(attachedLinkPrefix))) {
     await removeAttachedDevice(socket, pin.slice('mesh_ingress-'.length));
   }
