@@ -7,6 +7,7 @@ export const counterDescriptions = {
   answered: 'names of services answered with addresses',
   answeredEmpty: 'known names asked for a record type they do not have',
   answeredUnknown: 'names that do not exist, answered here (NXDOMAIN)',
+  preparedPurges: 'times that all prepared answers were forgotten because there were too many',
   truncated: 'answers cut to the size that UDP allows, the rest to be asked by TCP',
   forwarded: 'queries handed to an upstream server',
   coalesced: 'queries that waited for the upstream answer to another, equal one',

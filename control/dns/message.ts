@@ -6,7 +6,13 @@
  * case as a defence against spoofing ("0x20") compare what comes back. Answers use name compression, which
  * dns-packet does not write, so that a thousand addresses fit one TCP message.
  */
-import dnsPacket, { type Answer, type DecodedPacket, type OptAnswer, type Packet } from 'dns-packet';
+import dnsPacket, {
+  type Answer,
+  type DecodedPacket,
+  type OptAnswer,
+  type Packet,
+  type Question,
+} from 'dns-packet';
 import type { CounterName } from './counters.ts';
 
 /** Longest query accepted, and the UDP payload size announced by EDNS; loopback does not fragment at this size. */
@@ -117,6 +123,28 @@ function decodeGuarded(bytes: Buffer): DecodedPacket | undefined {
   }
 }
 
+/** Types of nearly all queries, RFC 1035, RFC 2782 and RFC 3596. */
+const commonTypes: ReadonlyMap<number, Question['type']> = new Map([
+  [1, 'A'],
+  [12, 'PTR'],
+  [28, 'AAAA'],
+  [33, 'SRV'],
+]);
+const classIn = 1;
+
+/** A query of nothing but a question of a common type, which takes no decoder; its name is to be set. */
+function decodeCommon(bytes: Buffer, question: Buffer): Packet | undefined {
+  if (bytes.length !== header_bytes + question.length || bytes.readUInt16BE(10) !== 0) return undefined;
+  const type = commonTypes.get(question.readUInt16BE(question.length - 4));
+  if (type === undefined || question.readUInt16BE(question.length - 2) !== classIn) return undefined;
+  return {
+    id: bytes.readUInt16BE(0),
+    type: 'query',
+    flags: bytes.readUInt16BE(2),
+    questions: [{ name: '', type, class: 'IN' }],
+  };
+}
+
 /**
  * Reads bytes that a client sent. Never throws. Too short for an id, or a response: dropped. An opcode other than
  * QUERY: NOTIMP. Anything but one well-formed question and at most three additional records, or bytes left
@@ -139,7 +167,7 @@ export function readQuery(bytes: Buffer): ReadResult {
   if (!plain || bytes.readUInt16BE(10) > maxAdditionals) return malformed();
   const question = readQuestion(bytes);
   if (question === undefined) return malformed();
-  const packet = decodeGuarded(bytes);
+  const packet = decodeCommon(bytes, question) ?? decodeGuarded(bytes);
   const decoded = packet?.questions?.[0];
   if (packet === undefined || decoded === undefined) return malformed();
   const opts = (packet.additionals ?? []).filter((record) => record.type === 'OPT');

@@ -8,7 +8,7 @@ import { closeSync } from 'node:fs';
 import net from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { answer, defaultTtl_s } from './answer.ts';
-import { DnsCounters } from './counters.ts';
+import { type CounterName, DnsCounters } from './counters.ts';
 import { defaultForwarderOptions, Forwarder, type ForwarderOptions, type Share } from './forwarder.ts';
 import { type ListenAddress, leadsBack } from './loops.ts';
 import {
@@ -21,9 +21,11 @@ import {
   readQuery,
 } from './message.ts';
 import { type DnsView, emptyView } from './names.ts';
+import { PreparedReplies } from './prepared.ts';
 import type { Upstream } from './resolv-conf.ts';
 import {
   defaultTcpConnectionOptions,
+  type Respond,
   serveTcpConnection,
   type TcpConnectionOptions,
 } from './tcp-connection.ts';
@@ -53,6 +55,18 @@ export type ListenOptions = { address: string; port: number; fdUdp?: number; fdT
 const maxSendQueue = 1_024;
 /** Free ports tried before `port: 0` is given up, in case TCP has taken the one that UDP got. */
 const maxPortAttempts = 16;
+
+/** Answers that are the same each time until something changes. */
+const preparedOutcomes: ReadonlySet<CounterName> = new Set(['answered', 'answeredEmpty', 'answeredUnknown']);
+
+/** Peers are addresses: asking the resolver for them, as dgram does by default, would cost more than the answer. */
+function alreadyAddress(
+  address: string,
+  _options: unknown,
+  callback: (error: NodeJS.ErrnoException | null, address: string, family: number) => void,
+): void {
+  callback(null, address, net.isIP(address));
+}
 
 /** One listener: close it to give its sockets back. */
 export class DnsListener implements AsyncDisposable {
@@ -102,14 +116,14 @@ export class DnsListener implements AsyncDisposable {
 /** The name server. Make it once, then `listen` for every namespace. */
 export class DnsServer implements AsyncDisposable {
   readonly counters = new DnsCounters();
-  /** What it knows; replace it when the store changes. */
-  view: DnsView = emptyView;
+  #view: DnsView = emptyView;
   readonly #ttl_s: number;
   readonly #random: () => number;
   readonly #tcpOptions: TcpConnectionOptions;
   readonly #maxConnections: number;
   readonly #maxConnectionsPerListener: number;
   readonly #forwarder: Forwarder;
+  readonly #prepared: PreparedReplies;
   readonly #listeners = new Set<DnsListener>();
   #connections = 0;
   #configuredUpstreams: readonly Upstream[] = [];
@@ -124,6 +138,17 @@ export class DnsServer implements AsyncDisposable {
     this.#maxConnections = options.maxConnections ?? 256;
     this.#maxConnectionsPerListener = options.maxConnectionsPerListener ?? 64;
     this.#forwarder = new Forwarder(this.counters, { ...defaultForwarderOptions, ...options.forwarder });
+    this.#prepared = new PreparedReplies(this.counters, this.#random);
+  }
+
+  /** What it knows; replace it when the store changes. */
+  get view(): DnsView {
+    return this.#view;
+  }
+
+  set view(view: DnsView) {
+    this.#view = view;
+    this.#prepared.clear();
   }
 
   /**
@@ -177,6 +202,8 @@ export class DnsServer implements AsyncDisposable {
       }
     }
     this.#forwarder.setUpstreams(usable);
+    // Without upstream, names that are not known here get an answer.
+    this.#prepared.clear();
     return usable;
   }
 
@@ -217,15 +244,25 @@ export class DnsServer implements AsyncDisposable {
   }
 
   #createUdp(type: dgram.SocketType, share: Share): dgram.Socket {
-    const socket = dgram.createSocket({ type });
+    const socket = dgram.createSocket({ type, lookup: alreadyAddress });
     socket.on('message', (bytes, peer) => {
-      void this.#respond(bytes, false, share).then((reply) => {
-        if (reply !== undefined) this.#sendUdp(socket, reply, peer);
-      });
+      const prepared = this.#prepared.find(bytes);
+      if (prepared !== undefined) {
+        this.counters.count('queriesUdp');
+        this.#sendUdp(socket, prepared, peer);
+        return;
+      }
+      const reply = this.#respond(bytes, false, share);
+      if (reply instanceof Promise) void reply.then((later) => this.#sendUdp(socket, later, peer));
+      else if (reply !== undefined) this.#sendUdp(socket, reply, peer);
     });
     socket.on('error', () => this.counters.count('socketErrors'));
     return socket;
   }
+
+  readonly #onSent = (error: Error | null): void => {
+    if (error) this.counters.count('droppedSendError');
+  };
 
   #sendUdp(socket: dgram.Socket, reply: Buffer, peer: dgram.RemoteInfo): void {
     try {
@@ -233,9 +270,7 @@ export class DnsServer implements AsyncDisposable {
         this.counters.count('droppedSendQueue');
         return;
       }
-      socket.send(reply, peer.port, peer.address, (error) => {
-        if (error) this.counters.count('droppedSendError');
-      });
+      socket.send(reply, peer.port, peer.address, this.#onSent);
     } catch {
       // The listener was closed while the answer was on its way, or the peer's port is 0.
       this.counters.count('droppedSendError');
@@ -268,37 +303,53 @@ export class DnsServer implements AsyncDisposable {
     return server;
   }
 
-  /** The reply to whatever bytes came, or undefined to stay silent. Never rejects. */
-  async #respond(bytes: Buffer, byTcp: boolean, share: Share): Promise<Buffer | undefined> {
+  /** The reply to whatever bytes came, at once if it can be, or undefined to stay silent. Never throws or rejects. */
+  #respond(bytes: Buffer, byTcp: boolean, share: Share): Buffer | Promise<Buffer> | undefined {
     this.counters.count(byTcp ? 'queriesTcp' : 'queriesUdp');
     const query = readQuery(bytes);
     if (query.kind !== 'query') {
       this.counters.count(query.reason);
       return query.kind === 'reply' ? query.bytes : undefined;
     }
-    try {
-      return await this.#respondToQuery(query, byTcp, share);
-    } catch {
+    const fail = (): Buffer => {
       this.counters.count('failedInternal');
       return bareReply(bytes, rcode.serverFailure, query.question);
+    };
+    try {
+      return this.#answerHere(query, byTcp) ?? this.#forward(query, byTcp, share).catch(fail);
+    } catch {
+      return fail();
     }
   }
 
-  async #respondToQuery(query: Query, byTcp: boolean, share: Share): Promise<Buffer> {
-    const limit_bytes = byTcp ? maxMessage_bytes : query.udpLimit_bytes;
-    const result = answer(query.packet, this.view, {
+  /** The reply from this server's own knowledge; undefined if the query is to be forwarded. */
+  #answerHere(query: Query, byTcp: boolean): Buffer | undefined {
+    const result = answer(query.packet, this.#view, {
       ttl_s: this.#ttl_s,
       random: this.#random,
       hasUpstream: this.#forwarder.hasUpstream,
     });
-    if (result.kind === 'answer') {
-      this.counters.count(result.outcome);
-      const reply = encodeReply(result.packet, query, limit_bytes);
-      if (reply.truncated) this.counters.count('truncated');
+    if (result.kind !== 'answer') return undefined;
+    const { packet, outcome } = result;
+    this.counters.count(outcome);
+    const reply = encodeReply(packet, query, byTcp ? maxMessage_bytes : query.udpLimit_bytes);
+    if (reply.truncated) {
+      this.counters.count('truncated');
       return reply.bytes;
     }
+    const answers = packet.answers ?? [];
+    const onlyOrderVaries = answers.length <= 1 || answers.every((record) => record.type === 'A');
+    if (!byTcp && onlyOrderVaries && preparedOutcomes.has(outcome)) {
+      const question_bytes = query.question.length;
+      const addressCount = answers.length > 1 ? answers.length : 0;
+      this.#prepared.store(query.bytes, reply.bytes, { question_bytes, addressCount, outcome });
+    }
+    return reply.bytes;
+  }
+
+  async #forward(query: Query, byTcp: boolean, share: Share): Promise<Buffer> {
     const reply = await this.#forwarder.resolve(query, byTcp, share);
-    if (reply.length <= limit_bytes) return reply;
+    if (reply.length <= (byTcp ? maxMessage_bytes : query.udpLimit_bytes)) return reply;
     this.counters.count('truncated');
     return cutReply(reply, query.question);
   }

@@ -22,8 +22,8 @@ export const defaultTcpConnectionOptions: TcpConnectionOptions = {
   maxUnsent_bytes: 262_144,
 };
 
-/** Answers one message, or undefined if it is to be dropped. Must not reject. */
-export type Respond = (message: Buffer) => Promise<Buffer | undefined>;
+/** Answers one message, at once or later, or undefined if it is to be dropped. Must not throw or reject. */
+export type Respond = (message: Buffer) => Buffer | Promise<Buffer> | undefined;
 
 /** Serves queries from `socket`, which it owns from here on and which must have been made with allowHalfOpen. */
 export function serveTcpConnection(
