@@ -100,6 +100,7 @@ export class Chaos {
   #transfer(id: number): void {
     const to = this.#simulation.random.pick(this.#simulation.settings.ids);
     this.#simulation.note(() => `at ${id}: transfer leadership to ${to}`);
+    this.#simulation.rules.transferAsked(id);
     this.#simulation.onNode(id, (raft) => raft.transferLeader(to));
   }
 

@@ -33,6 +33,11 @@ export class Disk {
     return this.#live;
   }
 
+  /** What a crash would leave if no unsynced write survived. Not to be written to. */
+  get durable(): MemoryStorage {
+    return this.#durable;
+  }
+
   /** Stores what a Ready asks for, not yet durably. */
   write({ hardState, entries, snapshot }: RaftWrite): void {
     this.#write((storage) => {

@@ -8,20 +8,33 @@ export interface NetworkQuality {
   readonly duplication: number;
   readonly minDelay: number;
   readonly maxDelay: number;
+  /** Chance that a message comes once more, much later, whatever is cut by then. */
+  readonly echoes: number;
+  readonly maxEchoDelay: number;
 }
 
 /** No faults, and messages in order, as a stream between two nodes delivers them. */
-export const GOOD_NETWORK: NetworkQuality = { loss: 0, duplication: 0, minDelay: 1, maxDelay: 1 };
+export const GOOD_NETWORK: NetworkQuality = {
+  loss: 0,
+  duplication: 0,
+  minDelay: 1,
+  maxDelay: 1,
+  echoes: 0,
+  maxEchoDelay: 0,
+};
 
 /** Decides when, how often and whether messages arrive. */
 export class Network {
   quality: NetworkQuality;
   readonly #random: Random;
+  /** Decides on echoes; null: there are none. */
+  readonly #hostility: Random | null;
   /** Directions in which nothing passes, as `from>to`. */
   readonly #cut = new Set<string>();
 
-  constructor(random: Random, quality: NetworkQuality) {
+  constructor(random: Random, quality: NetworkQuality, hostility: Random | null) {
     this.#random = random;
+    this.#hostility = hostility;
     this.quality = quality;
   }
 
@@ -31,6 +44,13 @@ export class Network {
     if (this.#cut.has(`${from}>${to}`) || this.#random.chance(loss)) return [];
     const copies = this.#random.chance(duplication) ? 2 : 1;
     return Array.from({ length: copies }, () => this.#random.between(minDelay, maxDelay));
+  }
+
+  /** The delay after which a message comes once more; 0 if it does not. */
+  echo(): number {
+    const { echoes, maxEchoDelay } = this.quality;
+    if (this.#hostility === null || !this.#hostility.chance(echoes)) return 0;
+    return this.#hostility.between(1, maxEchoDelay);
   }
 
   /** Mends all cuts. */

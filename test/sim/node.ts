@@ -2,12 +2,22 @@
 
 import { decodeConfChange } from '../../control/raft/core/codec.ts';
 import { RaftError } from '../../control/raft/core/errors.ts';
+import type { MemoryStorage } from '../../control/raft/core/memory-storage.ts';
 import { RawNode } from '../../control/raft/core/rawnode.ts';
-import type { Config, Entry, Message, ReadState, Snapshot } from '../../control/raft/core/types.ts';
+import type {
+  Config,
+  ConfState,
+  Entry,
+  Message,
+  ReadState,
+  Snapshot,
+} from '../../control/raft/core/types.ts';
 import { Disk } from './disk.ts';
 import { Machine } from './machine.ts';
 import type { Oracle } from './oracle.ts';
 import type { Random } from './random.ts';
+import type { Rules, WatchedNode } from './rules.ts';
+import { Violation } from './violation.ts';
 
 /** The node lost power in the middle of what it did. */
 export class PowerLoss extends Error {}
@@ -16,6 +26,7 @@ export class PowerLoss extends Error {}
 export interface World {
   readonly random: Random;
   readonly oracle: Oracle;
+  readonly rules: Rules;
   /** Chance to lose power at each write boundary. */
   readonly powerLossChance: () => number;
   readonly send: (message: Message) => void;
@@ -26,13 +37,14 @@ export interface World {
 }
 
 /** One node. Crashed while `raft` is null. */
-export class SimNode {
+export class SimNode implements WatchedNode {
   readonly id: number;
   readonly disk: Disk;
   raft: RawNode | null = null;
   /** Counts restarts, to tell what a node has forgotten. */
   incarnation = 0;
   machine: Machine;
+  memberships: readonly ConfState[];
   /** Work handed out in asynchronous mode, lost in a crash. */
   readonly queues = { append: [] as Message[], apply: [] as Message[] };
   readonly #config: Omit<Config, 'id' | 'storage'>;
@@ -44,13 +56,24 @@ export class SimNode {
     this.#world = world;
     this.disk = new Disk(first);
     this.machine = new Machine(this.disk.live.snapshot());
+    this.memberships = [this.machine.confState];
+  }
+
+  get durable(): MemoryStorage {
+    return this.disk.durable;
+  }
+
+  get applied(): number {
+    return this.machine.applied;
   }
 
   /** Starts from what the disk has. */
   start(): void {
     this.incarnation += 1;
     this.machine = new Machine(this.disk.live.snapshot());
+    this.memberships = [this.machine.confState];
     this.#world.oracle.restarted(this.id);
+    this.#world.rules.restarted(this.id);
     this.raft = new RawNode({
       ...this.#config,
       id: this.id,
@@ -77,11 +100,17 @@ export class SimNode {
       // Refused: nothing has changed.
       if (!(error instanceof RaftError) || error.code === 'INVARIANT') throw error;
     }
-    this.#world.oracle.observe(this.id, raft);
+    this.#observe(raft);
     while (raft.hasReady()) {
       this.#handleReady(raft);
-      this.#world.oracle.observe(this.id, raft);
+      this.#observe(raft);
     }
+  }
+
+  #observe(raft: RawNode): void {
+    this.#world.oracle.observe(this.id, raft);
+    this.#world.rules.observe(this.id, raft);
+    this.memberships = [this.machine.confState];
   }
 
   #handleReady(raft: RawNode): void {
@@ -147,6 +176,7 @@ export class SimNode {
   #restore(snapshot: Snapshot): void {
     if (snapshot.metadata.index <= this.machine.applied) return;
     this.machine = new Machine(snapshot);
+    this.memberships = [...this.memberships, this.machine.confState];
     this.#world.oracle.applied(this.id, this.machine);
   }
 
@@ -154,8 +184,15 @@ export class SimNode {
     for (const entry of entries) {
       // A snapshot was faster.
       if (entry.index <= Math.max(this.machine.applied, raft.pendingSnapshotIndex)) continue;
+      if (entry.index > this.durable.lastIndex()) {
+        throw new Violation(
+          'durable before applied',
+          `${this.id} applies ${entry.index}, which is not on its disk`,
+        );
+      }
       if (entry.type !== 'EntryNormal') {
         this.machine.confState = raft.applyConfChange(decodeConfChange(entry));
+        this.memberships = [...this.memberships, this.machine.confState];
       }
       this.machine.apply(entry.index, entry.data);
       this.#world.oracle.applied(this.id, this.machine);

@@ -29,8 +29,17 @@ export interface Settings {
   readonly oddities: number;
 }
 
-/** Settings for one run. */
-export function randomSettings(random: Random): Settings {
+/** Settings for one run. `hostility` decides on echoes and slow disks; null: there are none. */
+export function randomSettings(random: Random, hostility: Random | null): Settings {
+  const settings = basicSettings(random);
+  if (hostility === null) return settings;
+  const maxStorageDelay = hostility.chance(0.3) ? hostility.pick([100, 300]) : settings.maxStorageDelay;
+  const echoes = hostility.chance(0.5) ? hostility.pick([0.01, 0.1]) : 0;
+  const maxEchoDelay = hostility.pick([50, 500, 3000]);
+  return { ...settings, maxStorageDelay, network: { ...settings.network, echoes, maxEchoDelay } };
+}
+
+function basicSettings(random: Random): Settings {
   const isHard = random.chance(0.5);
   const checkQuorum = random.chance(0.5);
   const some = (low: number, high: number) => low + random.next() * (high - low);
@@ -59,6 +68,8 @@ export function randomSettings(random: Random): Settings {
       duplication: some(0, 0.1),
       minDelay: 1,
       maxDelay: random.pick([1, 2, 10, 40]),
+      echoes: 0,
+      maxEchoDelay: 0,
     },
     powerLoss: isHard ? some(0, 0.003) : 0.0003,
     maxDownTime: random.pick([50, 500]),

@@ -18,6 +18,7 @@ import { GOOD_NETWORK, Network } from './network.ts';
 import { PowerLoss, SimNode, type World } from './node.ts';
 import { Oracle } from './oracle.ts';
 import { Random } from './random.ts';
+import { Rules } from './rules.ts';
 import { randomSettings, type Settings } from './settings.ts';
 import { Violation } from './violation.ts';
 
@@ -25,6 +26,8 @@ import { Violation } from './violation.ts';
 const KEPT_EVENTS = 60;
 /** Characters that are shown of each. */
 const KEPT_LENGTH = 600;
+/** Seeds from here on may have echoes and slow disks. */
+const FIRST_HOSTILE_SEED = 10_000;
 /** Time between two ticks of a node. */
 const TICK_TIME = 10;
 /** Events in which a healed cluster must come to agree. */
@@ -97,6 +100,7 @@ export class Simulation {
   readonly network: Network;
   readonly nodes: readonly SimNode[];
   readonly oracle: Oracle;
+  readonly rules: Rules;
   readonly #seed: number;
   readonly #heap = new EventHeap<Happening>();
   readonly #chaos: Chaos;
@@ -120,14 +124,18 @@ export class Simulation {
   constructor(seed: number) {
     this.#seed = seed;
     this.random = new Random(seed);
-    this.settings = randomSettings(this.random);
-    this.network = new Network(this.random, this.settings.network);
+    // Of its own, so that seeds from before there were echoes and slow disks are the runs that they were.
+    const hostility = seed < FIRST_HOSTILE_SEED ? null : new Random(seed ^ 0x5f356495);
+    this.settings = randomSettings(this.random, hostility);
+    this.network = new Network(this.random, this.settings.network, hostility);
     const confState = { ...EMPTY_CONF_STATE, voters: this.settings.voters };
     const first: Snapshot = { data: NO_BYTES, metadata: { index: 1, term: 1, confState } };
     this.oracle = new Oracle(confState, first.metadata.index);
+    this.rules = new Rules(this.settings.config, (id) => this.node(id));
     const world: World = {
       random: this.random,
       oracle: this.oracle,
+      rules: this.rules,
       powerLossChance: () => (this.#isHealing ? 0 : this.settings.powerLoss),
       send: (message) => this.#send(message),
       storageWork: (node, thread) => this.#scheduleWork(node, thread),
@@ -250,6 +258,7 @@ export class Simulation {
     this.#heap.push(this.#time + TICK_TIME + this.random.between(-2, 2), { kind: 'tick', id });
     // Who was removed, and does not know, would disturb the others for ever: its clock goes on, no more.
     const isQuiet = this.#isHealing && !this.#isMember(id);
+    this.rules.ticked(id, isQuiet);
     this.onNode(id, (raft) => (isQuiet ? raft.tickQuiesced() : raft.tick()));
   }
 
@@ -259,6 +268,7 @@ export class Simulation {
   }
 
   #send(message: Message): void {
+    this.rules.sent(message);
     const bytes = encodeMessage(message);
     const delays = this.network.deliveries(message.from, message.to);
     if (message.type === 'MsgSnap') {
@@ -271,11 +281,13 @@ export class Simulation {
     if (delays.length === 0) this.note(() => `lost ${describeMessage(message)}`);
     for (const delay of delays)
       this.#heap.push(this.#time + delay, { kind: 'deliver', to: message.to, bytes });
+    const echo = this.network.echo();
+    if (echo > 0) this.#heap.push(this.#time + echo, { kind: 'deliver', to: message.to, bytes });
   }
 
   #deliver(to: number, message: Message): void {
     this.note(() => `${to} gets ${describeMessage(message)}`);
-    this.onNode(to, (raft) => raft.step(message));
+    this.rules.delivered(to, message, () => this.onNode(to, (raft) => raft.step(message)));
   }
 
   #scheduleWork(node: SimNode, thread: 'append' | 'apply'): void {

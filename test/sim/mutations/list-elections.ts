@@ -93,7 +93,7 @@ export const electionMutations: readonly Mutation[] = [
     why: 'The quorum check counts whoever was ever heard of in this term.',
     file: 'control/raft/core/step-leader.ts',
     find: 'progress.recentActive = false;',
-    replace: '',
+    replace: 'void progress;',
   },
   {
     name: 'old-term-accepted',

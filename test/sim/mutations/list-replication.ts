@@ -69,8 +69,8 @@ export const replicationMutations: readonly Mutation[] = [
     replace: '      if (entry.index <= this.committed) continue;',
   },
   {
-    name: 'committed-entries-truncated',
-    why: 'An append from before the commit index is not recognised as old, and replaces what is committed.',
+    name: 'truncation-cuts-one-too-many',
+    why: 'Where entries are replaced, the one before them goes as well, which may be committed.',
     file: 'control/raft/core/unstable.ts',
     find: '      this.#entries.length = this.#head + first - this.offset;',
     replace: '      this.#entries.length = this.#head + Math.max(0, first - 1 - this.offset);',
