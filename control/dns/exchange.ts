@@ -1,10 +1,10 @@
 /** One query to one upstream server and its validated reply, over UDP or TCP. */
 import { randomInt } from 'node:crypto';
-import dgram from 'node:dgram';
 import net from 'node:net';
 import { FrameReader, frame } from './framing.ts';
 import { isReplyTo, maxMessage_bytes, withId } from './message.ts';
 import type { Upstream } from './resolv-conf.ts';
+import type { UpstreamSockets } from './upstream-sockets.ts';
 
 /** How an exchange ended. `reply` still carries the id that was used upstream. */
 export type ExchangeResult = { kind: 'reply'; bytes: Buffer } | { kind: 'timeout' } | { kind: 'error' };
@@ -16,7 +16,7 @@ export type Exchange = {
   question: Buffer;
   timeout_ms: number;
   signal: AbortSignal;
-  /** Called for every reply that is not the one waited for. */
+  /** Called for every message on its connection that is not the reply waited for. */
   onMismatch: () => void;
 };
 
@@ -45,34 +45,17 @@ function settleOnce(
   });
 }
 
-/**
- * Asks over UDP. Every exchange has a socket of its own, so that the kernel chooses a random source port, and it
- * is connected, so that only the upstream's datagrams reach it and a closed port is noticed at once; together
- * with a random id this is what RFC 5452 asks for.
- */
-export function exchangeUdp(exchange: Exchange): Promise<ExchangeResult> {
-  return settleOnce(exchange, (settle) => {
-    const { upstream, query, question } = exchange;
-    const id = randomInt(0x10000);
-    const socket = dgram.createSocket(net.isIPv6(upstream.address) ? 'udp6' : 'udp4');
-    socket.on('error', () => settle({ kind: 'error' }));
-    socket.on('message', (bytes) => {
-      if (isReplyTo(bytes, id, question)) settle({ kind: 'reply', bytes });
-      else exchange.onMismatch();
-    });
-    let closed = false;
-    socket.connect(upstream.port, upstream.address, (error?: Error | null) => {
-      if (closed) return;
-      if (error) return settle({ kind: 'error' });
-      socket.send(withId(query, id), (failure) => {
-        if (failure) settle({ kind: 'error' });
-      });
-    });
-    return () => {
-      closed = true;
-      socket.close();
-    };
-  });
+/** Asks over UDP, from one of `sockets`. */
+export function exchangeUdp(exchange: Exchange, sockets: UpstreamSockets): Promise<ExchangeResult> {
+  const { upstream, query, question } = exchange;
+  return settleOnce(exchange, (settle) =>
+    sockets.ask(upstream, {
+      query,
+      question,
+      onReply: (bytes) => settle({ kind: 'reply', bytes }),
+      onError: () => settle({ kind: 'error' }),
+    }),
+  );
 }
 
 /** Asks over TCP, on a connection of its own. */

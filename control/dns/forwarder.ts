@@ -4,6 +4,7 @@ import type { DnsCounters } from './counters.ts';
 import { type Exchange, type ExchangeResult, exchangeTcp, exchangeUdp } from './exchange.ts';
 import { bareReply, isTruncated, lowerCase, type Query, rcode, responseCode, withId } from './message.ts';
 import type { Upstream } from './resolv-conf.ts';
+import { UpstreamSockets } from './upstream-sockets.ts';
 
 export type ForwarderOptions = {
   /** How long one upstream server may take; three of them fit the 5 s that a C library waits. */
@@ -39,6 +40,7 @@ export class Forwarder {
   /** Monotonic time until which a server counts as unresponsive. Only for servers in the list. */
   readonly #penalised = new Map<Upstream, number>();
   readonly #cache: ReplyCache;
+  readonly #sockets: UpstreamSockets;
   /** Questions being asked now, by everything but the id. */
   readonly #asked = new Map<string, Promise<Buffer | undefined>>();
   #inFlight = 0;
@@ -47,6 +49,7 @@ export class Forwarder {
     this.#counters = counters;
     this.#options = options;
     this.#cache = new ReplyCache(counters, options.cache);
+    this.#sockets = new UpstreamSockets(() => counters.count('upstreamMismatches'));
   }
 
   /** Servers in order of preference; loops must have been taken out. Other servers may know other names. */
@@ -100,6 +103,7 @@ export class Forwarder {
   /** Ends all waiting; the queries concerned get SERVFAIL. */
   close(): void {
     this.#abort.abort();
+    this.#sockets.close();
   }
 
   /** Equal queries at the same time are one to the upstream; bounded with the queries in flight. */
@@ -152,7 +156,7 @@ export class Forwarder {
       signal: this.#abort.signal,
       onMismatch: () => this.#counters.count('upstreamMismatches'),
     };
-    const result = await exchangeUdp(exchange);
+    const result = await exchangeUdp(exchange, this.#sockets);
     if (!byTcp || result.kind !== 'reply' || !isTruncated(result.bytes)) return result;
     this.#counters.count('forwardedTcp');
     return exchangeTcp(exchange);

@@ -3,7 +3,7 @@
  * servers for all of them. It can listen on sockets that were made in other network namespaces: a socket belongs
  * to the namespace it was created in, whoever holds it.
  */
-import dgram from 'node:dgram';
+import type dgram from 'node:dgram';
 import { closeSync } from 'node:fs';
 import net from 'node:net';
 import { networkInterfaces } from 'node:os';
@@ -25,10 +25,10 @@ import { PreparedReplies } from './prepared.ts';
 import type { Upstream } from './resolv-conf.ts';
 import {
   defaultTcpConnectionOptions,
-  type Respond,
   serveTcpConnection,
   type TcpConnectionOptions,
 } from './tcp-connection.ts';
+import { createUdpSocket } from './udp-socket.ts';
 
 export type DnsServerOptions = {
   /** Time to live of answers, seconds. */
@@ -58,15 +58,6 @@ const maxPortAttempts = 16;
 
 /** Answers that are the same each time until something changes. */
 const preparedOutcomes: ReadonlySet<CounterName> = new Set(['answered', 'answeredEmpty', 'answeredUnknown']);
-
-/** Peers are addresses: asking the resolver for them, as dgram does by default, would cost more than the answer. */
-function alreadyAddress(
-  address: string,
-  _options: unknown,
-  callback: (error: NodeJS.ErrnoException | null, address: string, family: number) => void,
-): void {
-  callback(null, address, net.isIP(address));
-}
 
 /** One listener: close it to give its sockets back. */
 export class DnsListener implements AsyncDisposable {
@@ -210,7 +201,7 @@ export class DnsServer implements AsyncDisposable {
   async #listenOnce(options: ListenOptions): Promise<DnsListener> {
     const connections = new Set<net.Socket>();
     const share: Share = { inFlight: 0 };
-    const udp = this.#createUdp(net.isIPv6(options.address) ? 'udp6' : 'udp4', share);
+    const udp = this.#createUdp(options.address, share);
     const tcp = this.#createTcp(connections, share);
     const closeBoth = () => {
       udp.close();
@@ -243,8 +234,8 @@ export class DnsServer implements AsyncDisposable {
     return listener;
   }
 
-  #createUdp(type: dgram.SocketType, share: Share): dgram.Socket {
-    const socket = dgram.createSocket({ type, lookup: alreadyAddress });
+  #createUdp(address: string, share: Share): dgram.Socket {
+    const socket = createUdpSocket(address);
     socket.on('message', (bytes, peer) => {
       const prepared = this.#prepared.find(bytes);
       if (prepared !== undefined) {
