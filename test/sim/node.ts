@@ -43,6 +43,8 @@ export class SimNode implements WatchedNode {
   raft: RawNode | null = null;
   /** Counts restarts, to tell what a node has forgotten. */
   incarnation = 0;
+  /** The disk does nothing before this time. */
+  stalledUntil = 0;
   machine: Machine;
   memberships: readonly ConfState[];
   /** Work handed out in asynchronous mode, lost in a crash. */

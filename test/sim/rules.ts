@@ -157,6 +157,14 @@ export class Rules {
     const contacts = this.#contacts.get(id);
     if (before === undefined || after === undefined || contacts === undefined) return;
     this.#checkVoteRequest(id, message, before, after, contacts);
+    const agreed =
+      message.type === 'MsgApp' ? message.index + message.entries.length : Number.POSITIVE_INFINITY;
+    if (after.commit > Math.max(before.commit, agreed)) {
+      throw new Violation(
+        'commit within agreement',
+        `${id} commits ${after.commit} by an append that shows agreement up to ${agreed} only`,
+      );
+    }
     switch (message.type) {
       case 'MsgApp':
       case 'MsgHeartbeat':

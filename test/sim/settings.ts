@@ -18,6 +18,9 @@ export interface Settings {
   readonly powerLoss: number;
   readonly maxDownTime: number;
   readonly maxStorageDelay: number;
+  /** Chance that a disk, given a piece of work, does nothing for a while; and how long at most. */
+  readonly stalls: number;
+  readonly maxStall: number;
   readonly writes: number;
   readonly reads: number;
   readonly crashes: number;
@@ -33,10 +36,18 @@ export interface Settings {
 export function randomSettings(random: Random, hostility: Random | null): Settings {
   const settings = basicSettings(random);
   if (hostility === null) return settings;
-  const maxStorageDelay = hostility.chance(0.3) ? hostility.pick([100, 300]) : settings.maxStorageDelay;
+  const maxStorageDelay = hostility.chance(0.1) ? hostility.pick([100, 300]) : settings.maxStorageDelay;
+  const stalls = hostility.chance(0.5) ? hostility.pick([0.003, 0.03]) : 0;
+  const maxStall = hostility.pick([100, 500, 2000]);
   const echoes = hostility.chance(0.5) ? hostility.pick([0.01, 0.1]) : 0;
   const maxEchoDelay = hostility.pick([50, 500, 3000]);
-  return { ...settings, maxStorageDelay, network: { ...settings.network, echoes, maxEchoDelay } };
+  return {
+    ...settings,
+    maxStorageDelay,
+    stalls,
+    maxStall,
+    network: { ...settings.network, echoes, maxEchoDelay },
+  };
 }
 
 function basicSettings(random: Random): Settings {
@@ -74,6 +85,8 @@ function basicSettings(random: Random): Settings {
     powerLoss: isHard ? some(0, 0.003) : 0.0003,
     maxDownTime: random.pick([50, 500]),
     maxStorageDelay: random.pick([1, 5, 30]),
+    stalls: 0,
+    maxStall: 0,
     writes: some(0.02, 0.3),
     reads: some(0, 0.05),
     crashes: isHard ? some(0, 0.004) : 0.0005,

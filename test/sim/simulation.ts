@@ -104,6 +104,8 @@ export class Simulation {
   readonly #seed: number;
   readonly #heap = new EventHeap<Happening>();
   readonly #chaos: Chaos;
+  /** Decides on echoes, slow disks and stalls; null: there are none. */
+  readonly #hostility: Random | null;
   /** The end of what happened, as functions, since few of them are ever looked at. */
   readonly #recent: (() => string)[] = [];
   #time = 0;
@@ -125,9 +127,9 @@ export class Simulation {
     this.#seed = seed;
     this.random = new Random(seed);
     // Of its own, so that seeds from before there were echoes and slow disks are the runs that they were.
-    const hostility = seed < FIRST_HOSTILE_SEED ? null : new Random(seed ^ 0x5f356495);
-    this.settings = randomSettings(this.random, hostility);
-    this.network = new Network(this.random, this.settings.network, hostility);
+    this.#hostility = seed < FIRST_HOSTILE_SEED ? null : new Random(seed ^ 0x5f356495);
+    this.settings = randomSettings(this.random, this.#hostility);
+    this.network = new Network(this.random, this.settings.network, this.#hostility);
     const confState = { ...EMPTY_CONF_STATE, voters: this.settings.voters };
     const first: Snapshot = { data: NO_BYTES, metadata: { index: 1, term: 1, confState } };
     this.oracle = new Oracle(confState, first.metadata.index);
@@ -292,7 +294,13 @@ export class Simulation {
 
   #scheduleWork(node: SimNode, thread: 'append' | 'apply'): void {
     const delay = this.#isHealing ? 1 : this.random.between(1, this.settings.maxStorageDelay);
-    this.#heap.push(this.#time + delay, { kind: 'work', id: node.id, incarnation: node.incarnation, thread });
+    const { stalls, maxStall } = this.settings;
+    if (!this.#isHealing && this.#hostility?.chance(stalls) === true) {
+      node.stalledUntil = this.#time + this.#hostility.between(1, maxStall);
+      this.note(() => `the disk of ${node.id} stalls until ${node.stalledUntil}`);
+    }
+    const time = Math.max(this.#time + delay, node.stalledUntil);
+    this.#heap.push(time, { kind: 'work', id: node.id, incarnation: node.incarnation, thread });
   }
 
   /** A client writes at a node, and waits for it there. */
