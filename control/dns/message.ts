@@ -273,17 +273,19 @@ export function isReplyTo(message: Buffer, id: number, question: Buffer): boolea
   if (message.readUInt16BE(4) !== 1) return false;
   const end = header_bytes + question.length;
   if (message.length < end) return false;
-  return lowerCase(message.subarray(header_bytes, end)).equals(lowerCase(question));
+  const echoed = message.subarray(header_bytes, end);
+  // Nearly all servers keep the case, so the cheap comparison is enough most of the time.
+  return echoed.equals(question) || lowerCase(echoed).equals(lowerCase(question));
 }
 
 /** A question with the ASCII letters of its name in lower case; type and class stay as they are. */
 export function lowerCase(question: Buffer): Buffer {
-  const name_bytes = question.length - 4;
-  return Buffer.from(
-    question.map((octet, index) =>
-      index < name_bytes && octet >= 0x41 && octet <= 0x5a ? octet | 0x20 : octet,
-    ),
-  );
+  const result = Buffer.from(question);
+  for (let at = 0; at < result.length - 4; at += 1) {
+    const octet = result[at] ?? 0;
+    if (octet >= 0x41 && octet <= 0x5a) result[at] = octet | 0x20;
+  }
+  return result;
 }
 
 /** Cuts an upstream's reply that is larger than the client takes down to header and question, with TC set. */
