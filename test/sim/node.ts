@@ -107,6 +107,7 @@ export class SimNode implements WatchedNode {
       this.#handleReady(raft);
       this.#observe(raft);
     }
+    this.#world.rules.settled(this.id, raft);
   }
 
   #observe(raft: RawNode): void {
@@ -118,6 +119,7 @@ export class SimNode implements WatchedNode {
   #handleReady(raft: RawNode): void {
     const ready = raft.ready();
     this.#world.oracle.appended(this.id, raft, ready.entries);
+    this.#world.rules.appending(this.id, ready.entries, ready.snapshot);
     for (const state of ready.readStates) this.#world.answeredRead(this, state);
     if (this.#config.asyncStorageWrites === true) {
       for (const message of ready.messages) this.#dispatch(message);

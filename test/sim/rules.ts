@@ -5,7 +5,7 @@
 
 import type { MemoryStorage } from '../../control/raft/core/memory-storage.ts';
 import type { RawNode } from '../../control/raft/core/rawnode.ts';
-import type { Config, ConfState, Message, RaftRole } from '../../control/raft/core/types.ts';
+import type { Config, ConfState, Entry, Message, RaftRole, Snapshot } from '../../control/raft/core/types.ts';
 import { Violation } from './violation.ts';
 
 /** What the rules see of a node. */
@@ -46,6 +46,8 @@ export class Rules {
   readonly #votes = new Map<string, number>();
   readonly #seen = new Map<number, Seen>();
   readonly #contacts = new Map<number, Contacts>();
+  /** The first and the last of the entries that a node handed out to be stored last. */
+  readonly #appending = new Map<number, readonly Entry[]>();
   /** The message under way in a node, if it was one that set off what the node does. */
   #cause: Message | null = null;
 
@@ -57,6 +59,7 @@ export class Rules {
   /** A node starts: it remembers what is durable, and no contacts. */
   restarted(id: number): void {
     this.#seen.delete(id);
+    this.#appending.delete(id);
     this.#contacts.set(id, {
       ticks: 0,
       leaderAt: Number.NEGATIVE_INFINITY,
@@ -200,6 +203,22 @@ export class Rules {
     }
   }
 
+  /** A node hands out entries to be stored, in place of all from the first one's index on. */
+  appending(id: number, entries: readonly Entry[], snapshot: Snapshot | null): void {
+    if (snapshot !== null) this.#appending.delete(id);
+    const [first, last] = [entries[0], entries.at(-1)];
+    if (first !== undefined && last !== undefined) this.#appending.set(id, [first, last]);
+  }
+
+  /** A node has done all that it can: its log has what it handed out last, stored or not. */
+  settled(id: number, raft: RawNode): void {
+    for (const { index, term } of this.#appending.get(id) ?? []) {
+      const found = raft.termOf(index);
+      if (found === undefined || found === term) continue;
+      throw new Violation('stable log', `${id} reads ${found}/${index}, but has appended ${term}/${index}`);
+    }
+  }
+
   /** Looks at a node after each step of it. */
   observe(id: number, raft: RawNode): void {
     const { hardState, softState } = raft.basicStatus();
@@ -214,6 +233,7 @@ export class Rules {
     if (before === undefined) return;
     if (seen.role === 'StateLeader') {
       this.#checkVote(id, seen.term, id);
+      if (isNewRole) this.#checkProgress(id, raft, seen.term);
       if (seen.commit > before.commit) this.#checkCommit(id, raft, seen, memberships);
     }
     if (isNewRole) this.#checkCampaign(id, before, seen);
@@ -232,6 +252,17 @@ export class Rules {
       !isAsked
     ) {
       throw new Violation('pre-vote', `${id} campaigns for term ${now.term} without pre-votes`);
+    }
+  }
+
+  /** What a leader takes a member to have is on that member's disk, unless others lead by now. */
+  #checkProgress(id: number, raft: RawNode, term: number): void {
+    for (const [other, { match }] of raft.status().progress) {
+      const own = raft.termOf(match);
+      const { durable } = this.#node(other);
+      if (other === id || own === undefined || durable.initialState().hardState.term > term) continue;
+      if (isStored(durable, match, own)) continue;
+      throw new Violation('progress', `leader ${id} of term ${term} takes ${other} to have ${own}/${match}`);
     }
   }
 

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { mutations, open } from '../../sim/mutations/list.ts';
@@ -16,18 +16,21 @@ async function run(...args: string[]): Promise<{ code: number; text: string }> {
   return { code, text: lines.join('\n') };
 }
 
-t.test('every mutation applies to the sources exactly once, in a file that the simulation uses', async (t) => {
-  const used = importedFiles('test/sim/mutations/hunt.ts');
-  t.ok(mutations.length >= 18, `${mutations.length} mutations`);
-  for (const mutation of [...mutations, ...open]) {
-    const source = readFileSync(join(repository, mutation.file), 'utf8');
-    t.ok(used.includes(mutation.file), `${mutation.file} is simulated`);
-    t.not(applyMutation(mutation, source), source, mutation.name);
-    t.ok(mutation.why.length > 20, `${mutation.name} says why`);
-  }
-  const names = [...mutations, ...open].map(({ name }) => name);
-  t.equal(new Set(names).size, names.length, 'names are unique');
-});
+t.test(
+  'every mutation applies to the sources exactly once, in a file that the simulation uses',
+  async (t) => {
+    const used = importedFiles('test/sim/mutations/hunt.ts');
+    t.ok(mutations.length >= 18, `${mutations.length} mutations`);
+    for (const mutation of [...mutations, ...open]) {
+      const source = readFileSync(join(repository, mutation.file), 'utf8');
+      t.ok(used.includes(mutation.file), `${mutation.file} is simulated`);
+      t.not(applyMutation(mutation, source), source, mutation.name);
+      t.ok(mutation.why.length > 20, `${mutation.name} says why`);
+    }
+    const names = [...mutations, ...open].map(({ name }) => name);
+    t.equal(new Set(names).size, names.length, 'names are unique');
+  },
+);
 
 t.test('a mutation whose text is missing or ambiguous is refused', async (t) => {
   const mutation = { name: 'x', why: '', file: 'f.ts', find: 'a$&', replace: '$&b' };
@@ -46,13 +49,16 @@ t.test('the runner catches a bug, and says by which seed and invariant', async (
 });
 
 t.test('what is not caught fails', async (t) => {
-  // One seed of few: without a copy's bug there is nothing to catch.
   const harmless = mutations[0];
   if (harmless === undefined) throw new Error('no mutations');
   const result = await tryMutation({ ...harmless, replace: harmless.find }, { seconds: 5, seeds: 2 }, never);
   t.match(result.verdict, { kind: 'missed', seeds: 2 });
   const broken = await tryMutation({ ...harmless, replace: '    if (' }, { seconds: 5, seeds: 2 }, never);
-  t.match(broken.verdict, { kind: 'broken', message: /SyntaxError/ }, 'a bug that does not run proves nothing');
+  t.match(
+    broken.verdict,
+    { kind: 'broken', message: /SyntaxError/ },
+    'a bug that does not run proves nothing',
+  );
 });
 
 t.test('the sources as they are are clean', async (t) => {
@@ -69,8 +75,17 @@ t.test('arguments', async (t) => {
 });
 
 t.test('an interruption ends the hunt, and leaves nothing', async (t) => {
+  const directory = t.testdir({});
+  const before = process.env.TMPDIR;
+  process.env.TMPDIR = directory;
+  t.teardown(() => {
+    if (before === undefined) delete process.env.TMPDIR;
+    else process.env.TMPDIR = before;
+  });
   const controller = new AbortController();
   const trial = tryMutation(null, { seconds: 30, seeds: 100_000 }, controller.signal);
+  t.equal(readdirSync(directory).length, 1, 'one copy');
   setTimeout(() => controller.abort(new Error('enough')), 500);
   await t.rejects(trial, /enough/);
+  t.same(readdirSync(directory), []);
 });
