@@ -46,6 +46,8 @@ export class Rules {
   readonly #votes = new Map<string, number>();
   readonly #seen = new Map<number, Seen>();
   readonly #contacts = new Map<number, Contacts>();
+  /** The highest term that any leader was seen in. */
+  newestLedTerm = 0;
   /** The first and the last of the entries that a node handed out to be stored last. */
   readonly #appending = new Map<number, readonly Entry[]>();
   /** The message under way in a node, if it was one that set off what the node does. */
@@ -219,6 +221,16 @@ export class Rules {
     }
   }
 
+  /** A node answers a read that was asked when `newestLedTerm` was this: no older leader had a quorum then (6.4). */
+  answered(id: number, newestLedTerm: number): void {
+    const seen = this.#seen.get(id);
+    if (seen?.role !== 'StateLeader' || seen.term >= newestLedTerm) return;
+    throw new Violation(
+      'reads by the newest leader',
+      `${id}, leader of term ${seen.term}, answers a read that was asked in term ${newestLedTerm}`,
+    );
+  }
+
   /** Looks at a node after each step of it. */
   observe(id: number, raft: RawNode): void {
     const { hardState, softState } = raft.basicStatus();
@@ -233,6 +245,7 @@ export class Rules {
     if (before === undefined) return;
     if (seen.role === 'StateLeader') {
       this.#checkVote(id, seen.term, id);
+      this.newestLedTerm = Math.max(this.newestLedTerm, seen.term);
       if (isNewRole) this.#checkProgress(id, raft, seen.term);
       if (seen.commit > before.commit) this.#checkCommit(id, raft, seen, memberships);
     }

@@ -120,8 +120,8 @@ export class Simulation {
   #nextOperation = 1;
   /** Writes by number: who waits for them. */
   readonly #writes = new Map<number, { readonly id: number; readonly incarnation: number }>();
-  /** Reads by number: the index that they must see. */
-  readonly #pendingReads = new Map<number, number>();
+  /** Reads by number: the index that they must see, and the newest term with a leader when they were asked. */
+  readonly #pendingReads = new Map<number, { readonly required: number; readonly newestLedTerm: number }>();
 
   constructor(seed: number) {
     this.#seed = seed;
@@ -320,17 +320,21 @@ export class Simulation {
     this.#nextOperation += 1;
     const context = new Uint8Array(4);
     new DataView(context.buffer).setUint32(0, number);
-    this.#pendingReads.set(number, this.oracle.acknowledged);
+    this.#pendingReads.set(number, {
+      required: this.oracle.acknowledged,
+      newestLedTerm: this.rules.newestLedTerm,
+    });
     this.onNode(id, (raft) => raft.readIndex(context));
   }
 
   #answered(node: SimNode, { index, context }: ReadState): void {
     const number = new DataView(context.buffer, context.byteOffset, 4).getUint32(0);
-    const required = this.#pendingReads.get(number);
-    if (required === undefined)
+    const read = this.#pendingReads.get(number);
+    if (read === undefined)
       throw new Violation('answers to reads', `${node.id} answers read ${number}, which nobody asked for`);
     this.#reads += 1;
-    this.oracle.answeredRead(node.id, index, required);
+    this.oracle.answeredRead(node.id, index, read.required);
+    this.rules.answered(node.id, read.newestLedTerm);
   }
 
   #applied(node: SimNode, entry: Entry): void {
