@@ -18,7 +18,9 @@ export type HuntLine =
   | { readonly what: 'clean'; readonly seeds: number };
 
 /** Tried first: runs with much of everything, among them those that found something before. */
-export const GOOD_SEEDS: readonly number[] = [4, 211, 354, 1018, 1069, 1991, 2454, 5083, 10_056, 10_940, 11_457];
+export const GOOD_SEEDS: readonly number[] = [
+  4, 211, 354, 1018, 1069, 1991, 2454, 5083, 10_056, 10_940, 11_457,
+];
 const FIRST_FURTHER_SEED = 10_000;
 
 function tell(line: HuntLine): void {
