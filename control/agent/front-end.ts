@@ -1,8 +1,8 @@
 /** The L7 front end of this node, fed from the store. */
 import type { Logger } from 'pino';
-import { formatIpv4, meshRanges } from '../../dataplane/addresses.ts';
 import { planL7 } from '../../dataplane/l7/plan.ts';
 import { L7Server } from '../../dataplane/l7/server.ts';
+import { endpointMeshAddress } from '../store/addresses.ts';
 import { type Cluster, type Endpoint, eligible } from '../store/objects.ts';
 import type { StoreReader } from './desired.ts';
 
@@ -21,7 +21,7 @@ export function connectAddress(
   const { address, port, slot } = endpoint;
   const direct = endpoint.nodeId === null || endpoint.nodeId === selfId || endpoint.attachmentId !== null;
   if (direct) return { address, port };
-  return { address: formatIpv4(meshRanges(cluster.meshPool).endpoints.base + slot), port };
+  return { address: endpointMeshAddress(cluster.meshPool, slot), port };
 }
 
 /** Serves the ports that are published as http or tls. */

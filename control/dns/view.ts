@@ -1,5 +1,6 @@
 /** From the store's objects to what the name server knows. */
-import { type Endpoint, eligible, type Node, type Service } from '../store/objects.ts';
+import { formatIpv4, meshRanges } from '../../dataplane/addresses.ts';
+import { type Endpoint, eligible, limits, type Node, type Service } from '../store/objects.ts';
 import {
   type DnsView,
   domain,
@@ -11,8 +12,6 @@ import {
 } from './names.ts';
 import { parseAddress, parsePrefix } from './reverse.ts';
 
-/** Offset of the endpoints range within the mesh pool: four times a /16 (see `Cluster` in the store's objects). */
-const endpointsRangeOffset = 4 * 65_536;
 /** Names that one address may have: clients take few, and an answer has to fit a datagram. */
 const maxNamesOfAddress = 8;
 
@@ -22,17 +21,10 @@ const maxNamesOfAddress = 8;
  * not one of an endpoint.
  */
 export function meshEndpointAddress(meshPool: string, slot: number): string {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\/\d{1,2}$/.exec(meshPool);
-  const octets = match?.slice(1).map(Number);
-  if (octets === undefined || octets.some((octet) => octet > 255)) {
-    throw new RangeError(`mesh pool "${meshPool}" is not an IPv4 prefix such as 10.248.0.0/13`);
+  if (!Number.isInteger(slot) || slot < 1 || slot > limits.endpoints) {
+    throw new RangeError(`endpoint slot ${slot} is not within 1 to ${limits.endpoints}`);
   }
-  if (!Number.isInteger(slot) || slot < 1 || slot >= 2 * 65_536) {
-    throw new RangeError(`endpoint slot ${slot} is not within 1 to 131071`);
-  }
-  const base = octets.reduce((value, octet) => value * 256 + octet, 0);
-  const address = base + endpointsRangeOffset + slot;
-  return [24, 16, 8, 0].map((shift) => Math.floor(address / 2 ** shift) % 256).join('.');
+  return formatIpv4(meshRanges(meshPool).endpoints.base + slot);
 }
 
 /** Address that `tasks.NAME` shows: an attached endpoint has one of its own on the overlay, any other the mesh's. */

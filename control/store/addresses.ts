@@ -1,4 +1,5 @@
-/** IPv4 arithmetic, and how the mesh pool is cut up (the ranges are told in objects.ts). */
+/** IPv4 arithmetic, and addresses of the mesh pool's ranges (told in objects.ts, cut in dataplane/addresses.ts). */
+import { meshRanges } from '../../dataplane/addresses.ts';
 import { shoalError } from '../errors.ts';
 
 /** Prefix length of the mesh pool: 8 blocks of /16. */
@@ -11,7 +12,14 @@ export const networkPrefix = 22;
 export const reservedAddresses = 2;
 
 const block = 0x10000;
-const starts = { vips: 0, networks: block, nodes: 2 * block, endpoints: 4 * block } as const;
+/** Where each range begins within a pool: its base in the pool that begins at 0. */
+const ranges = meshRanges(`0.0.0.0/${meshPoolPrefix}`);
+const starts = {
+  vips: ranges.vips.base,
+  networks: ranges.networks.base,
+  nodes: ranges.nodes.base,
+  endpoints: ranges.endpoints.base,
+} as const;
 const poolSize = 2 ** (32 - meshPoolPrefix);
 /** Addresses in one overlay network. */
 export const networkSize = 2 ** (32 - networkPrefix);

@@ -243,22 +243,7 @@ export type CommandType = Command['type'];
 export type CommandOf<T extends CommandType> = Extract<Command, { type: T }>;
 
 const schemas = new Map(
-  [
-    ClusterInit,
-    ClusterRotate,
-    NodeJoin,
-    NodeUpdate,
-    NodeRemove,
-    ServiceCreate,
-    ServiceUpdate,
-    ServiceRemove,
-    ServiceForget,
-    EndpointHealth,
-    NetworkCreate,
-    NetworkRemove,
-    AttachmentCreate,
-    AttachmentRemove,
-  ].map((schema) => [schema.properties.type.const as string, Compile(schema)]),
+  Command.anyOf.map((schema) => [schema.properties.type.const as string, Compile(schema)]),
 );
 
 /** Checks a value from outside. Throws BAD_REQUEST that names the field and what is wrong with it. */
