@@ -65,9 +65,9 @@ async function main(): Promise<number> {
   await showCounters(story, agents);
 
   if (values.keep === true) {
-    edge.lab.keep();
+    const takeDown = edge.lab.keep();
     story.chapter('The lab stays up');
-    for (const text of whatToTry(edge, first)) story.line(text);
+    for (const text of whatToTry(edge, first, takeDown)) story.line(text);
   }
   return story.finish();
 }
@@ -215,7 +215,7 @@ async function showCounters(story: Story, agents: readonly AgentHandle[]): Promi
   );
 }
 
-function whatToTry(edge: EdgeLab, agent: AgentHandle): string[] {
+function whatToTry(edge: EdgeLab, agent: AgentHandle, takeDown: string): string[] {
   const { client } = edge;
   const shoal = agent.host.commandLine(
     `env SHOAL_SOCKET=${agent.socket} ${process.execPath} ${agent.program}`,
@@ -226,8 +226,14 @@ function whatToTry(edge: EdgeLab, agent: AgentHandle): string[] {
     edge.node(1).commandLine('dig @127.0.0.11 web'),
     `${shoal} service ls`,
     `${shoal} flows`,
-    `take it down with: npm run lab:clean`,
+    `take it down with: ${takeDown}`,
   ];
 }
 
-process.exitCode = await main();
+try {
+  process.exitCode = await main();
+} catch (error) {
+  console.error(`demo: ${(error as Error).message}`);
+  const { code } = error as NodeJS.ErrnoException;
+  process.exitCode = code?.startsWith('ERR_PARSE_ARGS') ? 2 : 1;
+}

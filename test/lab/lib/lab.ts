@@ -209,7 +209,7 @@ export class Lab implements AsyncDisposable, Disposable {
     this.#record.kept = true;
     saveRecord(this.#record);
     openLabs.delete(this);
-    return `node test/lab/lib/cleanup.ts ${this.run}`;
+    return `npm run lab:clean -- ${this.run}`;
   }
 
   /** The ends of all logs, with headings, for the report of a failure. */
